@@ -1,0 +1,73 @@
+"""Lesion volumes and graft-cell counts from large microscope stacks of the injured spinal cord.
+
+>>> import scimage
+>>> image = scimage.convert("stack.tif", "stack.ome.zarr")
+>>> lesion = scimage.segment_lesion(image, scimage.LesionParameters(gfap="GFAP"))
+>>> grafts = scimage.count_grafts(image, scimage.GraftParameters(nuclei="HNA"))
+
+Names are imported when they are first used, so that ``import scimage`` is quick.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from scimage.errors import ScimageError
+    from scimage.graft import GraftParameters, GraftResult, count_grafts
+    from scimage.image import Image, ResultStore, convert, open_image, summarize
+    from scimage.lesion import (
+        LesionParameters,
+        LesionResult,
+        measure_labels,
+        segment_lesion,
+    )
+    from scimage.study import export_table
+    from scimage.version import __version__
+
+_HOME = {
+    "GraftParameters": "graft",
+    "GraftResult": "graft",
+    "Image": "image",
+    "LesionParameters": "lesion",
+    "LesionResult": "lesion",
+    "ResultStore": "image",
+    "ScimageError": "errors",
+    "__version__": "version",
+    "convert": "image",
+    "count_grafts": "graft",
+    "export_table": "study",
+    "measure_labels": "lesion",
+    "open_image": "image",
+    "segment_lesion": "lesion",
+    "summarize": "image",
+}
+
+__all__ = [
+    "GraftParameters",
+    "GraftResult",
+    "Image",
+    "LesionParameters",
+    "LesionResult",
+    "ResultStore",
+    "ScimageError",
+    "__version__",
+    "convert",
+    "count_grafts",
+    "export_table",
+    "measure_labels",
+    "open_image",
+    "segment_lesion",
+    "summarize",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'scimage' has no attribute {name!r}")
+    return getattr(import_module(f"scimage.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,98 @@
+"""The contract between an analysis and the engine that runs it over blocks."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any, Generic, Protocol, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scimage.blocks.grid import Block, Region, Shape
+
+__all__ = ["Pass", "Readable", "Window", "Writable", "run_block"]
+
+Partial = TypeVar("Partial")
+Result = TypeVar("Result")
+
+
+class Readable(Protocol):
+    """A 3-D array on disk that travels as a name."""
+
+    @property
+    def shape(self) -> Shape:
+        """(z, y, x)."""
+        ...
+
+    def read(self, region: Region) -> NDArray[Any]:
+        """Read (z, y, x)."""
+        ...
+
+
+class Writable(Protocol):
+    """A 3-D array on disk; regions written by different blocks share no chunk or shard."""
+
+    def write(self, region: Region, data: NDArray[Any]) -> None:
+        """Write (z, y, x)."""
+        ...
+
+
+class Window:
+    """What a pass sees of its inputs from one block; an input that is not asked for is not read."""
+
+    def __init__(self, block: Block, inputs: Sequence[Readable]) -> None:
+        self.block = block
+        self._inputs = inputs
+
+    def read(self, i: int, halo: Shape = (0, 0, 0)) -> NDArray[Any]:
+        """Core and halo of input `i`, as (z, y, x); beyond the volume its edge is repeated."""
+        region, clipped = self.block.with_halo(halo)
+        data = self._inputs[i].read(region)
+        return np.pad(data, clipped, mode="edge") if any(map(any, clipped)) else data
+
+
+class Pass(ABC, Generic[Partial, Result]):
+    """One sweep over a volume.
+
+    A pass is a frozen dataclass of names and numbers: it is sent to workers, pixels are not.
+    Its result may not depend on the division into blocks. So what a block computes for a voxel
+    (or for a cell whose centre it owns) depends only on what lies within a fixed distance, and
+    :meth:`merge` sees the partial results in canonical order.
+    """
+
+    @property
+    @abstractmethod
+    def inputs(self) -> tuple[Readable, ...]:
+        """Arrays that are read, all of the same shape."""
+
+    @property
+    def output(self) -> Writable | None:
+        """Array that each block writes its core to, if any."""
+        return None
+
+    @property
+    @abstractmethod
+    def bytes_per_voxel(self) -> int:
+        """Working memory for each voxel of core and halo: what the memory plan counts with."""
+
+    @property
+    def halo(self) -> Shape:
+        """Voxels (z, y, x) read around a core at most."""
+        return (0, 0, 0)
+
+    @abstractmethod
+    def compute(self, window: Window) -> tuple[NDArray[Any] | None, Partial]:
+        """Compute one block: the core to write (None without an output) and a small partial."""
+
+    @abstractmethod
+    def merge(self, partials: Sequence[Partial]) -> Result:
+        """Combine the partial results of all blocks, given in canonical order."""
+
+
+def run_block(pass_: Pass[Partial, Any], block: Block) -> Partial:
+    """Compute and write one block; this is what runs on a worker."""
+    core, partial = pass_.compute(Window(block, pass_.inputs))
+    if pass_.output is not None and core is not None:
+        pass_.output.write(block.core, core)
+    return partial

@@ -1,0 +1,5 @@
+"""``python -m scimage.cli``."""
+
+from scimage.cli import main
+
+main()

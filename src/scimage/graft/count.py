@@ -1,0 +1,344 @@
+"""Count surviving graft cells: every nucleus once, every rejection with its reason."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scimage.blocks import BlockGrid, Histogram, Shape
+from scimage.engine import block_shape, open_executor, run_pass
+from scimage.graft.parameters import GraftParameters
+from scimage.graft.passes import Candidates, DetectPass, NoisePass
+from scimage.graft.scales import Scale, border_variance, filter_bank
+from scimage.image import Image, Level, ResultStore
+from scimage.progress import Report, silent
+from scimage.version import provenance
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = ["REJECTIONS", "GraftResult", "count_grafts"]
+
+_TABLE = "graft_cells"
+# Tested in this order; the first that applies is the reason that is given.
+REJECTIONS = (
+    "elongated",
+    "no_contrast_in_z",
+    "too_small",
+    "too_large",
+    "autofluorescent",
+    "no_dna",
+)
+# In plane mode the next nucleus-free planes must be darker by this many times the noise.
+_Z_CONTRAST = 1.5
+
+
+@dataclass(frozen=True, slots=True)
+class GraftResult:
+    """Counted graft cells, as they stand in the store.
+
+    Attributes
+    ----------
+    store
+        Where the table ``graft_cells`` is.
+    cells
+        The table: one row a detected cell, kept or rejected.
+    noise
+        Robust noise of the contrast at the middle scale, in grey levels.
+    threshold
+        Contrast that a cell needed there, in grey levels.
+    level
+        Pyramid level that was worked on.
+    """
+
+    store: ResultStore
+    cells: pa.Table
+    noise: float
+    threshold: float
+    level: Level
+
+    @property
+    def n_detected(self) -> int:
+        """All blobs above the threshold: kept and rejected."""
+        return int(self.cells.num_rows)
+
+    @property
+    def n_kept(self) -> int:
+        """Graft cells."""
+        return self.n_detected - sum(self.rejected.values())
+
+    @property
+    def rejected(self) -> dict[str, int]:
+        """Number of rejected cells for each reason that occurred."""
+        reasons = self.cells["rejected_reason"].to_pylist()
+        return {r: reasons.count(r) for r in REJECTIONS if r in reasons}
+
+    def positions_um(self, kept_only: bool = True) -> NDArray[np.float64]:
+        """Positions (n, 3) as z, y, x in micrometres, in the image's own frame."""
+        columns = [self.cells[f"{a}_um"].to_numpy() for a in "zyx"]
+        positions: NDArray[np.float64] = np.stack(columns, axis=1)
+        if kept_only:
+            positions = positions[np.array(self.cells["class"].to_pylist()) == "kept"]
+        return positions
+
+
+def count_grafts(
+    image: Image,
+    parameters: GraftParameters,
+    *,
+    output: str | Path | None = None,
+    overwrite: bool = False,
+    workers: int = 1,
+    scheduler: str | None = None,
+    memory_bytes: int = 4 * 10**9,
+    block: Shape | None = None,
+    report: Report = silent,
+) -> GraftResult:
+    """Detect nuclei by their contrast at several scales, measure them, and sort out the false.
+
+    A bank of difference-of-Gaussian filters, in micrometres, answers with the contrast of a ball
+    at each scale. Cells are local maxima above a multiple of the noise, which is the robust
+    spread (1.4826 MAD) of the same filter over the whole volume. Each belongs to the block that
+    holds its centre; the table does not depend on the blocks.
+
+    Parameters
+    ----------
+    image
+        An open image with a known voxel size.
+    output
+        Store for the table, instead of the image itself.
+    overwrite
+        Replace an earlier table.
+    workers, scheduler
+        See :func:`scimage.engine.open_executor`.
+    memory_bytes
+        What all workers together may use; decides the block size.
+    block
+        Block shape (z, y, x), instead of the one that `memory_bytes` allows.
+    report
+        Told of each finished block; may raise to stop.
+
+    Raises
+    ------
+    ChannelError, SpacingError, UsageError, TargetExistsError, StorageError, FormatError
+        The message says what to do.
+    """
+    store = ResultStore.beside(image, output)
+    store.refuse_existing(tables=(_TABLE,), overwrite=overwrite)
+    nuclei = image.channel_index(parameters.nuclei)
+    veto = _index(image, parameters.autofluorescence)
+    dna = _index(image, parameters.dna)
+    spacing = image.spacing_um
+    # A quarter of the smallest nucleus still samples it well.
+    level = image.level_near(parameters.diameter_um[0] / 4)
+    spacing = level.spacing_um or spacing
+    scales = filter_bank(parameters, spacing)
+    volumes = tuple(image.volume(c, level.index) for c in range(len(image.channels)))
+    detect = DetectPass(
+        volumes, nuclei, scales, (0.0,) * len(scales), spacing,
+        parameters.diameter_um[1] * parameters.diameter_slack,
+        parameters.background == "plane",
+    )  # fmt: skip
+    with open_executor(workers, scheduler) as executor:
+        shape = block or block_shape([detect], volumes[0].chunk, executor.workers, memory_bytes)
+        grid = BlockGrid(volumes[0].shape, shape)
+        noise: dict[int, _Noise] = {}
+        for channel in sorted({nuclei, *(c for c in (veto, dna) if c is not None)}):
+            name = f"noise of {image.channels[channel].name}"
+            histograms = run_pass(
+                name, NoisePass(volumes[channel], scales), grid, executor, report
+            )
+            noise[channel] = _Noise.of(histograms)
+        cut = _cut(parameters, noise[nuclei])
+        found = run_pass(
+            "detect",
+            DetectPass(
+                volumes, nuclei, scales, cut, spacing, detect.max_diameter_um, detect.plane
+            ),
+            grid, executor, report,
+        )  # fmt: skip
+    snr = _snr(found, noise[nuclei], scales, volumes[0].shape)
+    if parameters.threshold is None:
+        strong = snr >= parameters.min_snr
+        found, snr = found[strong], snr[strong]
+    reasons = _reasons(found, parameters, noise, nuclei, veto, dna)
+    position = (found.voxel + found.offset_px) * np.array(spacing)
+    kept = _without_duplicates(position, found, reasons, scales, parameters.separation)
+    order = np.flatnonzero(kept)
+    cells = _table(
+        image, level, found[order], position[order], snr[order], [reasons[i] for i in order]
+    )
+    middle = len(scales) // 2
+    result = GraftResult(store, cells, noise[nuclei].per_scale[middle], cut[middle], level)
+    about = provenance("grafts", asdict(parameters), image.path) | {
+        "noise_per_scale": list(noise[nuclei].per_scale),
+        "threshold_per_scale": list(cut),
+        "diameter_per_scale_um": [s.diameter_um for s in scales],
+        "level": level.index,
+        "spacing_um": list(spacing),
+        "spacing_origin": image.spacing_origin,
+        "detected": result.n_detected,
+        "kept": result.n_kept,
+        "rejected": result.rejected,
+    }
+    store.write_table(_TABLE, cells, index_key="cell_id", provenance=about, overwrite=overwrite)
+    return result
+
+
+@dataclass(frozen=True, slots=True)
+class _Noise:
+    """Robust noise of one channel: of the contrast at each scale, and of single voxels."""
+
+    per_scale: tuple[float, ...]
+    voxel: float
+
+    @classmethod
+    def of(cls, histograms: Sequence[Histogram]) -> _Noise:
+        *contrasts, differences = histograms
+        # The second difference of white noise has six times its variance.
+        return cls(
+            tuple(_spread(h) for h in contrasts), _spread(differences) / math.sqrt(6)
+        )
+
+
+def _spread(histogram: Histogram) -> float:
+    """Robust spread; where over half of the values are equal (blank margins), of the others."""
+    spread = histogram.spread()
+    if spread == 0:
+        spread = histogram.without_mode().spread()
+    return spread if math.isfinite(spread) else 0.0
+
+
+def _index(image: Image, channel: str | None) -> int | None:
+    return None if channel is None else image.channel_index(channel)
+
+
+def _cut(parameters: GraftParameters, noise: _Noise) -> tuple[float, ...]:
+    """Contrast that a cell needs at each scale; nothing passes where there is no noise at all."""
+    if parameters.threshold is not None:
+        return (parameters.threshold,) * len(noise.per_scale)
+    return tuple(parameters.min_snr * n if n > 0 else math.inf for n in noise.per_scale)
+
+
+def _snr(
+    found: Candidates, noise: _Noise, scales: Sequence[Scale], shape: Shape
+) -> NDArray[np.float64]:
+    """Contrast over noise; near the volume's faces the noise is greater and is counted so."""
+    from scimage.kernels.smooth import gaussian_weights
+
+    snr = np.zeros(len(found))
+    for i, scale in enumerate(scales):
+        mine = found.scale == i
+        if not mine.any() or noise.per_scale[i] == 0:
+            continue
+        # The part of the noise that single voxels make is smoothed by core and background.
+        variance, interior = np.ones(int(mine.sum())), 1.0
+        for axis in range(3):
+            along = border_variance(shape[axis], gaussian_weights(scale.inner_px[axis]))
+            variance *= along[found.voxel[mine, axis]]
+            interior *= along.min()
+        surplus = (noise.voxel / scale.gain) ** 2 * (variance - interior)
+        snr[mine] = found.contrast[mine] / np.sqrt(noise.per_scale[i] ** 2 + surplus)
+    return snr
+
+
+def _reasons(
+    found: Candidates,
+    parameters: GraftParameters,
+    noise: dict[int, _Noise],
+    nuclei: int,
+    veto: int | None,
+    dna: int | None,
+) -> list[str | None]:
+    """Why each candidate is rejected, or None."""
+    low, high = parameters.diameter_um
+    slack = parameters.diameter_slack
+    above = found.mean - found.background
+    noise_at = {c: np.array(n.per_scale)[found.scale] for c, n in noise.items()}
+    tests = {
+        "elongated": found.roundness < parameters.min_roundness,
+        "no_contrast_in_z": found.z_contrast < _Z_CONTRAST * noise_at[nuclei],
+        "too_small": found.diameter_um < low / slack,
+        "too_large": found.diameter_um >= high * slack,
+    }
+    if veto is not None:
+        glow = above[:, veto]
+        tests["autofluorescent"] = (glow > 3 * noise_at[veto]) & (
+            glow > parameters.max_autofluorescence * above[:, nuclei]
+        )
+    if dna is not None:
+        tests["no_dna"] = above[:, dna] < parameters.min_dna_snr * noise_at[dna]
+    reasons = np.full(len(found), None, dtype=object)
+    for reason in reversed(REJECTIONS):
+        if reason in tests:
+            reasons[tests[reason]] = reason
+    return list(reasons)
+
+
+def _without_duplicates(
+    position_um: NDArray[np.float64],
+    found: Candidates,
+    reasons: Sequence[str | None],
+    scales: Sequence[Scale],
+    separation: float,
+) -> NDArray[np.bool_]:
+    """Which candidates stay when each nucleus is counted once.
+
+    Candidates that pass all tests go before those that do not, then the stronger goes first;
+    voxel order decides between equals.
+    """
+    from scipy.spatial import cKDTree
+
+    from scimage.kernels import peaks
+
+    n = len(found)
+    if n == 0:
+        return np.zeros(0, dtype=bool)
+    rejected = np.array([r is not None for r in reasons])
+    rank = np.lexsort((np.arange(n), -found.contrast, rejected))
+    radius = separation * np.array([s.diameter_um for s in scales])[found.scale]
+    place = position_um[rank]
+    near = cKDTree(place).query_pairs(float(radius.max()), output_type="ndarray")
+    first, second = near.min(axis=1, initial=n), near.max(axis=1, initial=-1)
+    apart = np.linalg.norm(place[first] - place[second], axis=1) if len(near) else np.empty(0)
+    close = apart < radius[rank][first] if len(near) else np.zeros(0, dtype=bool)
+    pairs = np.stack([first[close], second[close]], axis=1).astype(np.int64)
+    pairs = pairs[np.lexsort((pairs[:, 1], pairs[:, 0]))]
+    kept = np.zeros(n, dtype=bool)
+    kept[rank] = peaks.suppress(pairs, n)
+    return kept
+
+
+def _table(
+    image: Image,
+    level: Level,
+    found: Candidates,
+    position_um: NDArray[np.float64],
+    snr: NDArray[np.float64],
+    reasons: Sequence[str | None],
+) -> pa.Table:
+    import pyarrow as pa
+
+    place = position_um + np.array(level.translation_um)
+    columns: dict[str, Any] = {
+        "cell_id": np.arange(1, len(found) + 1),
+        **{f"{axis}_um": place[:, i] for i, axis in enumerate("zyx")},
+        "diameter_um": found.diameter_um,
+        "score": found.contrast,
+        "snr": snr,
+        "roundness": found.roundness,
+    }
+    for i, channel in enumerate(image.channels):
+        columns[f"mean_{channel.name}"] = found.mean[:, i]
+        columns[f"background_{channel.name}"] = found.background[:, i]
+    columns["class"] = pa.array(
+        ["kept" if r is None else "rejected" for r in reasons], pa.string()
+    )
+    columns["rejected_reason"] = pa.array(list(reasons), pa.string())
+    return pa.table(columns)

@@ -1,0 +1,327 @@
+"""NGFF metadata (OME-Zarr 0.4 and 0.5) to and from what scimage works with.
+
+The models of `yaozarrs` decide what is valid; this module only translates.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from scimage.errors import FormatError
+from scimage.image.units import absurd_spacing, micrometres_per
+
+__all__ = [
+    "Channel",
+    "Dataset",
+    "ImageMetadata",
+    "named_channels",
+    "parse_image_label",
+    "parse_metadata",
+    "render_metadata",
+]
+
+_AXES = "tczyx"
+_DEFAULT_COLORS = ("00FF00", "0000FF", "FF00FF", "FFFF00", "00FFFF", "FF0000", "FFFFFF")
+
+
+@dataclass(frozen=True, slots=True)
+class Channel:
+    """One channel: its name, display colour (RRGGBB) and display window.
+
+    `window` is (min, max, start, end): the range of the values and the part of it that is shown.
+    """
+
+    name: str
+    color: str = "FFFFFF"
+    window: tuple[float, float, float, float] = (0, 65535, 0, 65535)
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """One pyramid level: array path in the group, and its frame in micrometres (z, y, x).
+
+    `spacing_um` is None where the file does not say it in a unit of length.
+    """
+
+    path: str
+    spacing_um: tuple[float, float, float] | None
+    translation_um: tuple[float, float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class ImageMetadata:
+    """What the metadata of one OME-Zarr image says.
+
+    `axes` is the order of the stored arrays, for example ``"czyx"``.
+    `spacing_origin` says where the spacing comes from or, when it is unknown, why.
+    """
+
+    version: str
+    axes: str
+    datasets: tuple[Dataset, ...]
+    channels: tuple[Channel, ...]
+    spacing_origin: str
+    name: str = ""
+
+
+def named_channels(names: Sequence[str], colors: Sequence[str | None] = ()) -> tuple[Channel, ...]:
+    """Channels with these names; colours that are not given come from a fixed palette."""
+    given = [*colors, *[None] * len(names)]
+    return tuple(
+        Channel(name, given[i] or _DEFAULT_COLORS[i % len(_DEFAULT_COLORS)])
+        for i, name in enumerate(names)
+    )
+
+
+def parse_metadata(path: str, attributes: Mapping[str, Any], zarr_format: int) -> ImageMetadata:
+    """Translate the attributes of a Zarr group into :class:`ImageMetadata`.
+
+    Raises
+    ------
+    FormatError
+        The group is no OME-Zarr image of version 0.4 or 0.5, its metadata break the
+        specification, or it has axes other than t, c, z, y, x.
+    """
+    version, ome = _ome_block(path, attributes, zarr_format)
+    _refuse_other_things(path, ome)
+    image = _validate(path, version, "Image", ome)
+    multiscale = image.multiscales[0]
+    axes = "".join(axis.name for axis in multiscale.axes)
+    if len(axes) != len(multiscale.axes) or axes != "".join(a for a in _AXES if a in axes):
+        raise FormatError(
+            path,
+            found=f"axes {[axis.name for axis in multiscale.axes]}",
+            expected="axes out of t, c, z, y, x, in this order",
+            remedy="Rename or reorder the axes with the program that wrote the image.",
+        )
+    factors = [
+        micrometres_per(getattr(axis, "unit", None)) if axis.name in "zyx" else None
+        for axis in multiscale.axes
+    ]
+    common = [t.model_dump() for t in multiscale.coordinateTransformations or []]
+    datasets, problem = [], None
+    for dataset in multiscale.datasets:
+        steps = [t.model_dump() for t in dataset.coordinateTransformations]
+        spacing, translation, trouble = _frame(axes, factors, [*steps, *common])
+        problem = problem or trouble
+        datasets.append(Dataset(_safe_path(path, dataset.path), spacing, translation))
+    recorded = attributes.get("scimage", {})
+    origin = recorded.get("spacing_origin") if isinstance(recorded, Mapping) else None
+    return ImageMetadata(
+        version=version,
+        axes=axes,
+        datasets=tuple(datasets),
+        channels=_channels(image),
+        spacing_origin=problem or str(origin or f"NGFF {version} coordinateTransformations"),
+        name=multiscale.name or "",
+    )
+
+
+def parse_image_label(path: str, attributes: Mapping[str, Any], zarr_format: int) -> dict[str, Any]:
+    """Return the ``image-label`` block of a label image, validated.
+
+    Raises
+    ------
+    FormatError
+        The block is missing or breaks the specification.
+    """
+    version, ome = _ome_block(path, attributes, zarr_format)
+    if "image-label" not in ome:
+        raise FormatError(
+            path,
+            found="no 'image-label' metadata",
+            expected=f"an NGFF {version} label image",
+            remedy="Check that the path names one label inside the labels/ group.",
+        )
+    _validate(path, version, "ImageLabel", ome["image-label"])
+    return dict(ome["image-label"])
+
+
+def render_metadata(metadata: ImageMetadata, label: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Group attributes of an NGFF 0.5 image, or of a label image when `label` is given.
+
+    `metadata.datasets` must all have a spacing; the result is validated before it is returned.
+    """
+    from yaozarrs import v05
+
+    axes: list[dict[str, str]] = []
+    for name in metadata.axes:
+        if name in "zyx":
+            axes.append({"name": name, "type": "space", "unit": "micrometer"})
+        else:
+            axes.append({"name": name, "type": "channel" if name == "c" else "time"})
+
+    def per_axis(values: tuple[float, float, float], fill: float) -> list[float]:
+        placed = dict(zip("zyx", values, strict=True))
+        return [placed.get(name, fill) for name in metadata.axes]
+
+    datasets = []
+    for dataset in metadata.datasets:
+        assert dataset.spacing_um is not None
+        datasets.append(
+            {
+                "path": dataset.path,
+                "coordinateTransformations": [
+                    {"type": "scale", "scale": per_axis(dataset.spacing_um, 1.0)},
+                    {
+                        "type": "translation",
+                        "translation": per_axis(dataset.translation_um, 0.0),
+                    },
+                ],
+            }
+        )
+    ome: dict[str, Any] = {
+        "version": "0.5",
+        "multiscales": [{"name": metadata.name, "axes": axes, "datasets": datasets}],
+    }
+    if label is None:
+        ome["omero"] = {"channels": [_omero_channel(c) for c in metadata.channels]}
+        v05.Image.model_validate(ome)
+    else:
+        ome["image-label"] = dict(label)
+        v05.LabelImage.model_validate(ome)
+    return {"ome": ome, "scimage": {"spacing_origin": metadata.spacing_origin}}
+
+
+def _omero_channel(channel: Channel) -> dict[str, Any]:
+    return {
+        "label": channel.name,
+        "color": channel.color,
+        "active": True,
+        "coefficient": 1,
+        "family": "linear",
+        "inverted": False,
+        "window": dict(zip(("min", "max", "start", "end"), channel.window, strict=True)),
+    }
+
+
+def _ome_block(
+    path: str, attributes: Mapping[str, Any], zarr_format: int
+) -> tuple[str, Mapping[str, Any]]:
+    """Version and the block that holds ``multiscales``: the root in 0.4, ``ome`` in 0.5."""
+    if "ome" in attributes:
+        ome = attributes["ome"]
+        version = str(ome.get("version")) if isinstance(ome, Mapping) else "unreadable"
+    else:
+        ome, version = attributes, "0.4"
+        blocks = [*(attributes.get("multiscales") or []), attributes.get("image-label")]
+        versions = {b.get("version") for b in blocks if isinstance(b, Mapping)} - {None}
+        if versions:
+            version = str(versions.pop())
+    expected_format = {"0.4": 2, "0.5": 3}.get(version)
+    if not isinstance(ome, Mapping) or expected_format is None:
+        raise FormatError(
+            path,
+            found=f"NGFF version {version}",
+            expected="OME-Zarr of version 0.4 or 0.5",
+            remedy="Convert the image to OME-Zarr 0.5 with the program that wrote it.",
+        )
+    if expected_format != zarr_format:
+        raise FormatError(
+            path,
+            found=f"NGFF {version} metadata in a Zarr format {zarr_format} group",
+            expected=f"Zarr format {expected_format}",
+            remedy="Convert the image again with the program that wrote it.",
+        )
+    return version, ome
+
+
+def _refuse_other_things(path: str, ome: Mapping[str, Any]) -> None:
+    for key, what in (("plate", "a plate"), ("well", "a well"), ("bioformats2raw.layout", "a set")):
+        if key in ome and "multiscales" not in ome:
+            raise FormatError(
+                path,
+                found=f"{what} of several OME-Zarr images",
+                expected="one image",
+                remedy="Name one image inside it, for example PATH/0.",
+            )
+    if "multiscales" not in ome:
+        raise FormatError(
+            path,
+            found="a Zarr group without 'multiscales' metadata",
+            expected="an OME-Zarr image",
+            remedy="Name the folder that holds the image, or convert the data first.",
+        )
+
+
+def _validate(path: str, version: str, model: str, data: Any) -> Any:
+    import pydantic
+    from yaozarrs import v04, v05
+
+    try:
+        with warnings.catch_warnings():
+            # The models warn about what the specification only recommends.
+            warnings.simplefilter("ignore")
+            return getattr(v04 if version == "0.4" else v05, model).model_validate(
+                data, strict=True
+            )
+    except pydantic.ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or model
+        reason = " ".join(str(first["msg"]).split())
+        raise FormatError(
+            path,
+            found=f"invalid NGFF {version} metadata at {where}: {reason}",
+            expected=f"what the NGFF {version} specification allows",
+            remedy="Repair the metadata with the program that wrote them.",
+        ) from error
+
+
+def _channels(image: Any) -> tuple[Channel, ...]:
+    described = image.omero.channels if image.omero else []
+    return tuple(
+        Channel(
+            c.label or f"channel_{i}",
+            c.color or "FFFFFF",
+            (c.window.min, c.window.max, c.window.start, c.window.end),
+        )
+        for i, c in enumerate(described)
+    )
+
+
+def _frame(
+    axes: str, factors: Sequence[float | None], transforms: Sequence[Mapping[str, Any]]
+) -> tuple[tuple[float, float, float] | None, tuple[float, float, float], str | None]:
+    """Compose scales and translations into a zyx frame in micrometres."""
+    scale = dict.fromkeys(axes, 1.0)
+    offset = dict.fromkeys(axes, 0.0)
+    for transform in transforms:
+        for axis, s in zip(axes, transform.get("scale", [1.0] * len(axes)), strict=True):
+            scale[axis] *= s
+            offset[axis] *= s
+        for axis, t in zip(axes, transform.get("translation", [0.0] * len(axes)), strict=True):
+            offset[axis] += t
+    by_axis = dict(zip(axes, factors, strict=True))
+    missing = [axis for axis in "zyx" if by_axis.get(axis) is None]
+    translation = tuple(offset.get(a, 0.0) * (by_axis.get(a) or 1.0) for a in "zyx")
+    if missing:
+        absent = [a for a in missing if a not in axes]
+        reason = (
+            f"the image has no {', '.join(absent)} axis"
+            if absent
+            else f"axis {', '.join(missing)} has no unit of length"
+        )
+        return None, _triple(translation), reason
+    spacing = tuple(scale[a] * (by_axis[a] or 1.0) for a in "zyx")
+    problem = absurd_spacing(spacing)
+    return (None if problem else _triple(spacing)), _triple(translation), problem
+
+
+def _triple(values: Sequence[float]) -> tuple[float, float, float]:
+    z, y, x = values
+    return float(z), float(y), float(x)
+
+
+def _safe_path(store: str, path: str) -> str:
+    parts = path.split("/")
+    if path.startswith("/") or ".." in parts or "\\" in path or "\0" in path or not path:
+        raise FormatError(
+            store,
+            found=f"array path {path!r}, which leaves the store",
+            expected="a path inside the store",
+            remedy="Do not trust this file; ask its author.",
+        )
+    return path

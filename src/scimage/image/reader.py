@@ -1,0 +1,287 @@
+"""An OME-Zarr image, opened: levels, channels, frame, and regions of pixels on demand."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scimage.errors import ChannelError, FormatError, SpacingError, UsageError
+from scimage.image.metadata import Channel, ImageMetadata, named_channels, parse_metadata
+from scimage.image.storage import array_at, group_attributes
+
+__all__ = ["Image", "Level", "Region", "Volume", "open_image"]
+
+Region = tuple[slice, slice, slice]
+
+
+@dataclass(frozen=True, slots=True)
+class Volume:
+    """One channel of one pyramid level: a 3-D array on disk that travels as a name.
+
+    It holds no data and no open file, so that it can be sent to a worker in another process.
+
+    Attributes
+    ----------
+    store, path
+        Where the array is: the Zarr store, and the path in it.
+    axes
+        Order of the stored axes, out of t, c, z, y, x.
+    channel
+        Index along c (0 where there is no c axis).
+    shape
+        (z, y, x); an axis that is not stored has length 1.
+    dtype
+        Name of the data type, in the machine's byte order.
+    chunk
+        (z, y, x) of what is decoded at once.
+    """
+
+    store: str
+    path: str
+    axes: str
+    channel: int
+    shape: tuple[int, int, int]
+    dtype: str
+    chunk: tuple[int, int, int]
+
+    def read(self, region: Region) -> NDArray[Any]:
+        """Read a region (slices along z, y, x with start and stop inside the volume).
+
+        Returns
+        -------
+        (z, y, x), in the machine's byte order, contiguous.
+
+        Raises
+        ------
+        FormatError
+            The data cannot be decoded.
+        """
+        array = array_at(self.store, self.path)
+        where = dict(zip("zyx", region, strict=True))
+        index = tuple(
+            where[axis] if axis in "zyx" else (self.channel if axis == "c" else 0)
+            for axis in self.axes
+        )
+        try:
+            data = np.asarray(array[index])
+        except Exception as error:
+            raise FormatError(
+                f"{self.store}/{self.path}",
+                found=f"unreadable pixels at {_text(region)} ({type(error).__name__})",
+                expected="chunks that can be decoded",
+                remedy="The file is damaged: copy it again, or convert the source again.",
+            ) from error
+        data = data.reshape(tuple(s.stop - s.start for s in region))
+        return np.ascontiguousarray(data, dtype=data.dtype.newbyteorder("="))
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """One pyramid level and its frame.
+
+    `shape` is (z, y, x); `spacing_um` is None where the file does not tell it;
+    `translation_um` is the position of the centre of the first voxel.
+    """
+
+    index: int
+    path: str
+    shape: tuple[int, int, int]
+    spacing_um: tuple[float, float, float] | None
+    translation_um: tuple[float, float, float]
+
+
+class Image:
+    """An OME-Zarr image of version 0.4 or 0.5, read-only.
+
+    Whatever axes are stored, it is seen as (c, z, y, x); time must have length one.
+    Use :func:`open_image` to get one.
+    """
+
+    def __init__(self, path: str, metadata: ImageMetadata) -> None:
+        self.path = path
+        self.metadata = metadata
+        arrays = [array_at(path, dataset.path) for dataset in metadata.datasets]
+        for dataset, array in zip(metadata.datasets, arrays, strict=True):
+            if array.ndim != len(metadata.axes):
+                raise FormatError(
+                    f"{path}/{dataset.path}",
+                    found=f"an array of {array.ndim} dimensions",
+                    expected=f"{len(metadata.axes)}, one for each axis of {metadata.axes}",
+                    remedy="Repair the metadata with the program that wrote them.",
+                )
+        first = dict(zip(metadata.axes, arrays[0].shape, strict=True))
+        if first.get("t", 1) != 1:
+            raise FormatError(
+                path,
+                found=f"{first['t']} time points",
+                expected="a single one",
+                remedy="Export each time point as an image of its own.",
+            )
+        if 0 in first.values():
+            raise FormatError(
+                path,
+                found=f"an empty image of shape {tuple(first.values())}",
+                expected="at least one voxel",
+                remedy="Check the export from the microscope.",
+            )
+        self.dtype: np.dtype[Any] = arrays[0].dtype.newbyteorder("=")
+        self.levels: tuple[Level, ...] = tuple(
+            Level(
+                i,
+                dataset.path,
+                _zyx(dict(zip(metadata.axes, array.shape, strict=True))),
+                dataset.spacing_um,
+                dataset.translation_um,
+            )
+            for i, (dataset, array) in enumerate(zip(metadata.datasets, arrays, strict=True))
+        )
+        n_channels = first.get("c", 1)
+        described = metadata.channels
+        self.channels: tuple[Channel, ...] = (
+            described
+            if len(described) == n_channels
+            else named_channels([f"channel_{i}" for i in range(n_channels)])
+        )
+
+    @property
+    def name(self) -> str:
+        """Name of the image: its folder without the suffixes of OME-Zarr."""
+        stem = Path(self.path).name
+        for suffix in (".zarr", ".ome"):
+            stem = stem.removesuffix(suffix)
+        return stem
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """(c, z, y, x) at full resolution."""
+        return (len(self.channels), *self.levels[0].shape)
+
+    @property
+    def spacing_origin(self) -> str:
+        """Where the voxel size comes from or, when it is unknown, why it is."""
+        return self.metadata.spacing_origin
+
+    @cached_property
+    def spacing_um(self) -> tuple[float, float, float]:
+        """Voxel size (z, y, x) in micrometres at full resolution.
+
+        Raises
+        ------
+        SpacingError
+            The image does not tell it, or tells something absurd.
+        """
+        spacing = self.levels[0].spacing_um
+        if spacing is None:
+            raise SpacingError(
+                self.path,
+                found=f"no usable voxel size ({self.spacing_origin})",
+                expected="the voxel size in micrometres",
+                remedy="Give it on conversion: scimage convert SOURCE IMAGE --spacing Z,Y,X.",
+            )
+        return spacing
+
+    def channel_index(self, channel: str | int) -> int:
+        """Index of a channel given by name or by index.
+
+        A name wins over an index, so that a channel called "1" can be asked for.
+
+        Raises
+        ------
+        ChannelError
+            There is no such channel, or more than one of this name.
+        """
+        names = [c.name for c in self.channels]
+        text = str(channel)
+        if names.count(text) == 1:
+            return names.index(text)
+        if text.isdecimal() and int(text) < len(names) and names.count(text) == 0:
+            return int(text)
+        raise ChannelError(
+            self.path,
+            found=f"no channel {text!r}" if text not in names else f"several channels {text!r}",
+            expected=f"one of {', '.join(f'{n} ({i})' for i, n in enumerate(names))}",
+            remedy="Name one of these, or give its index.",
+        )
+
+    def volume(self, channel: str | int, level: int = 0) -> Volume:
+        """One channel of one pyramid level, to be read by regions.
+
+        Raises
+        ------
+        ChannelError, UsageError
+            No such channel, no such level.
+        """
+        if not 0 <= level < len(self.levels):
+            raise UsageError(
+                self.path,
+                found=f"no pyramid level {level}",
+                expected=f"0 to {len(self.levels) - 1}",
+                remedy="Choose one of these levels.",
+            )
+        array = array_at(self.path, self.levels[level].path)
+        return Volume(
+            self.path,
+            self.levels[level].path,
+            self.metadata.axes,
+            self.channel_index(channel),
+            self.levels[level].shape,
+            str(array.dtype.newbyteorder("=")),
+            _zyx(dict(zip(self.metadata.axes, array.chunks, strict=True))),
+        )
+
+    def read(
+        self, channel: str | int, region: Region | None = None, level: int = 0
+    ) -> NDArray[Any]:
+        """Read a region, or all, of a channel as (z, y, x).
+
+        Slices may be open (``slice(None)``) and are clipped to the volume; steps are not allowed.
+        """
+        volume = self.volume(channel, level)
+        asked = region or (slice(None), slice(None), slice(None))
+        spans = [s.indices(n) for s, n in zip(asked, volume.shape, strict=True)]
+        if any(step != 1 for _, _, step in spans):
+            raise UsageError(
+                self.path, found="a region with a step", expected="slices without a step",
+                remedy="Read a coarser pyramid level instead.",
+            )  # fmt: skip
+        z, y, x = (slice(start, max(start, stop)) for start, stop, _ in spans)
+        return volume.read((z, y, x))
+
+    def level_near(self, working_um: float) -> Level:
+        """The coarsest level whose finest in-plane spacing is not above `working_um`.
+
+        Full resolution when even that is coarser.
+        """
+        fine_enough = [
+            level
+            for level in self.levels
+            if level.spacing_um is not None and max(level.spacing_um[1:]) <= working_um
+        ]
+        return fine_enough[-1] if fine_enough else self.levels[0]
+
+
+def open_image(path: str | Path) -> Image:
+    """Open an OME-Zarr image (0.4 or 0.5) in a local folder.
+
+    Raises
+    ------
+    FormatError
+        It is no OME-Zarr image, its metadata are invalid, or an array is missing or unsafe.
+    """
+    where = str(path).rstrip("/") or "/"
+    attributes, zarr_format = group_attributes(where)
+    return Image(where, parse_metadata(where, attributes, zarr_format))
+
+
+def _zyx(by_axis: dict[str, int]) -> tuple[int, int, int]:
+    return by_axis.get("z", 1), by_axis.get("y", 1), by_axis.get("x", 1)
+
+
+def _text(region: Sequence[slice]) -> str:
+    return "[" + ", ".join(f"{s.start}:{s.stop}" for s in region) + "]"

@@ -1,0 +1,116 @@
+"""Connected components of a mask."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scimage.kernels._jit import jit
+
+__all__ = ["label_components", "measure_components"]
+
+
+def label_components(mask: NDArray[np.bool_]) -> tuple[NDArray[np.uint32], int]:
+    """Label the 6-connected components of a mask.
+
+    Parameters
+    ----------
+    mask
+        (z, y, x) of bool.
+
+    Returns
+    -------
+    labels
+        (z, y, x) of uint32: 0 outside, 1, 2, ... in the order of each component's first voxel.
+    n
+        Number of components.
+    """
+    labels = np.zeros(mask.shape, dtype=np.uint32)
+    parent = np.zeros(mask.size // 2 + 2, dtype=np.uint32)
+    return labels, int(_label(np.ascontiguousarray(mask), labels, parent))
+
+
+@jit
+def _find(parent, i):  # type: ignore[no-untyped-def]
+    while parent[i] != i:
+        parent[i] = parent[parent[i]]
+        i = parent[i]
+    return i
+
+
+@jit
+def _join(parent, a, b):  # type: ignore[no-untyped-def]
+    a = _find(parent, a)
+    b = _find(parent, b)
+    if a < b:
+        parent[b] = a
+        return a
+    parent[a] = b
+    return b
+
+
+@jit
+def _label(mask, labels, parent):  # type: ignore[no-untyped-def]
+    used = np.uint32(0)
+    for z in range(mask.shape[0]):
+        for y in range(mask.shape[1]):
+            for x in range(mask.shape[2]):
+                if not mask[z, y, x]:
+                    continue
+                label = np.uint32(0)
+                if x > 0 and labels[z, y, x - 1] > 0:
+                    label = labels[z, y, x - 1]
+                if y > 0 and labels[z, y - 1, x] > 0:
+                    above = labels[z, y - 1, x]
+                    label = above if label == 0 else _join(parent, label, above)
+                if z > 0 and labels[z - 1, y, x] > 0:
+                    before = labels[z - 1, y, x]
+                    label = before if label == 0 else _join(parent, label, before)
+                if label == 0:
+                    used += np.uint32(1)
+                    label = used
+                    parent[label] = label
+                labels[z, y, x] = label
+    final = np.zeros(used + 1, dtype=np.uint32)
+    n = np.uint32(0)
+    for i in range(1, used + 1):
+        root = _find(parent, np.uint32(i))
+        if final[root] == 0:
+            n += np.uint32(1)
+            final[root] = n
+        final[i] = final[root]
+    flat = labels.ravel()
+    for i in range(flat.size):
+        flat[i] = final[flat[i]]
+    return n
+
+
+def measure_components(
+    labels: NDArray[np.uint32], n: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Voxels and flat index of the first voxel of each of the `n` components of `labels`."""
+    voxels = np.zeros(n, dtype=np.int64)
+    first = np.zeros(n, dtype=np.int64)
+    _measure(labels.ravel(), voxels, first)
+    return voxels, first
+
+
+@jit
+def _measure(labels, voxels, first):  # type: ignore[no-untyped-def]
+    for i in range(labels.size):
+        label = labels[i]
+        if label > 0:
+            if voxels[label - 1] == 0:
+                first[label - 1] = i
+            voxels[label - 1] += 1
+
+
+def reached_faces(labels: NDArray[Any], n: int) -> NDArray[np.bool_]:
+    """Which components reach which face of the array: (n, 6), z low, z high, y low, ..."""
+    reached = np.zeros((n + 1, 6), dtype=bool)
+    for face in range(6):
+        plane = np.take(labels, (0, -1)[face % 2], axis=face // 2)
+        reached[np.unique(plane), face] = True
+    return reached[1:]

@@ -1,0 +1,326 @@
+"""Local maxima, and what can be said of a bright blob around each of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scimage.kernels._jit import jit
+
+__all__ = [
+    "ball_and_ring",
+    "find_maxima",
+    "half_maximum_diameter",
+    "roundness",
+    "subvoxel_offset",
+    "suppress",
+]
+
+Shape = tuple[int, int, int]
+Spacing = tuple[float, float, float]
+
+
+def find_maxima(
+    response: NDArray[np.float32],
+    scale: NDArray[np.uint8],
+    cut: NDArray[np.float64],
+    margin: Shape,
+) -> NDArray[np.int64]:
+    """Find voxels that exceed their 26 neighbours and the threshold of their scale.
+
+    Parameters
+    ----------
+    response
+        (z, y, x) of float32; the core and a margin of at least one voxel. -inf where there is no
+        volume.
+    scale
+        (z, y, x) of uint8: which threshold applies.
+    cut
+        Threshold of each scale.
+    margin
+        Voxels around the core, where maxima are not looked for.
+
+    Returns
+    -------
+    (n, 3) of int64, indices z, y, x into `response`, in that order. Of neighbours with equal
+    values the first in that order is the maximum.
+    """
+    found = np.empty((max(64, response.size // 512), 3), dtype=np.int64)
+    while True:
+        n = int(_maxima(response, scale, cut, margin[0], margin[1], margin[2], found))
+        if n <= len(found):
+            return found[:n].copy()
+        found = np.empty((n, 3), dtype=np.int64)
+
+
+@jit
+def _maxima(response, scale, cut, mz, my, mx, found):  # type: ignore[no-untyped-def]
+    n = 0
+    lowest = cut.min()
+    for z in range(mz, response.shape[0] - mz):
+        for y in range(my, response.shape[1] - my):
+            row = response[z, y]
+            for x in range(mx, response.shape[2] - mx):
+                value = row[x]
+                if value < lowest or value < cut[scale[z, y, x]]:
+                    continue
+                highest = True
+                for dz in range(-1, 2):
+                    for dy in range(-1, 2):
+                        for dx in range(-1, 2):
+                            other = response[z + dz, y + dy, x + dx]
+                            before = dz * 9 + dy * 3 + dx < 0
+                            if other > value or (before and other == value):
+                                highest = False
+                    if not highest:
+                        break
+                if highest:
+                    if n < found.shape[0]:
+                        found[n, 0] = z
+                        found[n, 1] = y
+                        found[n, 2] = x
+                    n += 1
+    return n
+
+
+@jit
+def subvoxel_offset(response: NDArray[Any], points: NDArray[Any]) -> NDArray[Any]:
+    """Offset (n, 3) in voxels of the vertex of a parabola through each axis' three samples.
+
+    Clipped to half a voxel; a neighbour outside the volume (-inf) counts as equal to the centre.
+    """
+    out = np.zeros((points.shape[0], 3), dtype=np.float64)
+    for i in range(points.shape[0]):
+        z, y, x = points[i, 0], points[i, 1], points[i, 2]
+        c = np.float64(response[z, y, x])
+        for axis in range(3):
+            dz, dy, dx = int(axis == 0), int(axis == 1), int(axis == 2)
+            u = np.float64(response[z - dz, y - dy, x - dx])
+            v = np.float64(response[z + dz, y + dy, x + dx])
+            u = c if u == -np.inf else u
+            v = c if v == -np.inf else v
+            bend = u - 2 * c + v
+            if bend < 0:
+                out[i, axis] = min(0.5, max(-0.5, 0.5 * (u - v) / bend))
+    return out
+
+
+def roundness(
+    smoothed: NDArray[np.float32], points: NDArray[np.int64], step: Shape, spacing_um: Spacing
+) -> NDArray[np.float64]:
+    """Ratio of the smaller to the larger in-plane curvature at each point.
+
+    1 for a disc, 0 for a ridge (a vessel, a fibre, a stripe), negative for a saddle or a pit.
+    `step` is the distance (z, y, x) in voxels over which differences are taken; `smoothed` must
+    reach that far around each point.
+    """
+    return _roundness(smoothed, points, step[1], step[2], spacing_um[1], spacing_um[2])
+
+
+@jit
+def _roundness(smoothed, points, y, x, sy, sx):  # type: ignore[no-untyped-def]
+    out = np.empty(points.shape[0], dtype=np.float64)
+    for i in range(points.shape[0]):
+        pz, py, px = points[i, 0], points[i, 1], points[i, 2]
+        plane = smoothed[pz]
+        c = np.float64(plane[py, px])
+        yy = (2 * c - plane[py - y, px] - plane[py + y, px]) / (y * sy) ** 2
+        xx = (2 * c - plane[py, px - x] - plane[py, px + x]) / (x * sx) ** 2
+        yx = (
+            np.float64(plane[py - y, px + x])
+            + plane[py + y, px - x]
+            - plane[py + y, px + x]
+            - plane[py - y, px - x]
+        ) / (4 * y * x * sy * sx)
+        mean = (yy + xx) / 2
+        half = np.sqrt(((yy - xx) / 2) ** 2 + yx**2)
+        out[i] = (mean - half) / (mean + half) if mean + half > 0 else -1.0
+    return out
+
+
+def half_maximum_diameter(
+    image: NDArray[np.float32],
+    points: NDArray[np.int64],
+    offsets: NDArray[np.float64],
+    diameters_um: NDArray[np.float64],
+    spacing_um: Spacing,
+) -> NDArray[np.float64]:
+    """In-plane width of a blob at half its height above the local background.
+
+    Along 16 directions from the centre, the first crossing of half way between the centre's
+    value and the background (lower quartile between 0.75 and 1.1 of the expected diameter); twice
+    the median of the 16. Touching neighbours disturb the directions that they lie in only.
+
+    Parameters
+    ----------
+    image
+        (z, y, x) of float32, lightly smoothed; must reach 1.1 diameters around each centre.
+    points, offsets
+        (n, 3) voxel of `image` that holds each centre, and the centre's offset from it in voxels;
+        apart, because their sum would round differently in different blocks. The nearest plane in
+        z is used.
+    diameters_um
+        (n,) expected diameters.
+    spacing_um
+        Voxel size (z, y, x).
+
+    Returns
+    -------
+    (n,) of float64, in micrometres.
+    """
+    angles = np.arange(16) * (2 * np.pi / 16)
+    return _half_maximum(
+        image,
+        points,
+        offsets,
+        diameters_um,
+        spacing_um[1],
+        spacing_um[2],
+        np.sin(angles),
+        np.cos(angles),
+    )
+
+
+@jit
+def _bilinear(plane, y, x, dy, dx):  # type: ignore[no-untyped-def]
+    y0, x0 = int(np.floor(dy)), int(np.floor(dx))
+    fy, fx = dy - y0, dx - x0
+    y0 += y
+    x0 += x
+    return (plane[y0, x0] * (1 - fx) + plane[y0, x0 + 1] * fx) * (1 - fy) + (
+        plane[y0 + 1, x0] * (1 - fx) + plane[y0 + 1, x0 + 1] * fx
+    ) * fy
+
+
+@jit
+def _half_maximum(image, points, offsets, diameters, sy, sx, sines, cosines):  # type: ignore[no-untyped-def]
+    steps = 34
+    out = np.empty(points.shape[0], dtype=np.float64)
+    values = np.empty((sines.size, steps), dtype=np.float64)
+    widths = np.empty(sines.size, dtype=np.float64)
+    for i in range(points.shape[0]):
+        plane = image[points[i, 0] + int(np.floor(offsets[i, 0] + 0.5))]
+        reach = 1.1 * diameters[i]
+        for a in range(sines.size):
+            for k in range(steps):
+                r = reach * k / (steps - 1)
+                dy = offsets[i, 1] + sines[a] * r / sy
+                dx = offsets[i, 2] + cosines[a] * r / sx
+                values[a, k] = _bilinear(plane, points[i, 1], points[i, 2], dy, dx)
+        outer = int(np.ceil(0.75 / 1.1 * (steps - 1)))
+        background = np.percentile(values[:, outer:].copy(), 25)
+        inner = max(1, int(steps * (1 / 6) / 1.1))
+        half = (np.median(values[:, :inner].copy()) + background) / 2
+        for a in range(sines.size):
+            widths[a] = reach
+            for k in range(steps):
+                if values[a, k] < half:
+                    widths[a] = 0.0
+                    if k > 0:
+                        drop = values[a, k - 1] - values[a, k]
+                        part = (values[a, k - 1] - half) / drop if drop > 0 else 0.0
+                        widths[a] = reach * (k - 1 + part) / (steps - 1)
+                    break
+        out[i] = 2 * np.median(widths)
+    return out
+
+
+def ball_and_ring(
+    image: NDArray[Any],
+    points: NDArray[np.int64],
+    offsets: NDArray[np.float64],
+    radii_um: NDArray[np.float64],
+    ring_um: tuple[float, float],
+    spacing_um: Spacing,
+    inside: tuple[Shape, Shape],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean in a ball around each centre, and median in a ring around that ball.
+
+    Parameters
+    ----------
+    image
+        (z, y, x), any real dtype.
+    points, offsets
+        (n, 3) voxel of `image` that holds each centre, and the centre's offset from it in voxels.
+    radii_um
+        (n,) radius of each ball; it holds at least the nearest voxel.
+    ring_um
+        The ring begins this far outside the ball and is this thick.
+    spacing_um
+        Voxel size (z, y, x).
+    inside
+        First and last-plus-one index of the voxels that exist; others are left out.
+
+    Returns
+    -------
+    means, medians
+        (n,) of float64. The median of the ring resists neighbours that reach into it; where the
+        ring has no voxel it is the mean of the ball.
+    """
+    low, high = np.array(inside[0]), np.array(inside[1])
+    return _ball_and_ring(
+        image, points, offsets, radii_um, ring_um[0], ring_um[1], np.array(spacing_um), low, high
+    )
+
+
+@jit
+def _ball_and_ring(image, points, offsets, radii, gap, thick, spacing, low, high):  # type: ignore[no-untyped-def]
+    n = points.shape[0]
+    means = np.empty(n, dtype=np.float64)
+    medians = np.empty(n, dtype=np.float64)
+    first = np.empty(3, dtype=np.int64)
+    last = np.empty(3, dtype=np.int64)
+    for i in range(n):
+        r = radii[i]
+        reach = r + gap + thick
+        room = 1
+        for a in range(3):
+            p = points[i, a]
+            first[a] = max(low[a] - p, int(np.ceil(offsets[i, a] - reach / spacing[a])))
+            last[a] = min(high[a] - 1 - p, int(np.floor(offsets[i, a] + reach / spacing[a])))
+            room *= max(0, last[a] - first[a] + 1)
+        ring = np.empty(room, dtype=np.float64)
+        in_ring, in_ball, total = 0, 0, 0.0
+        for dz in range(first[0], last[0] + 1):
+            z2 = ((dz - offsets[i, 0]) * spacing[0]) ** 2
+            for dy in range(first[1], last[1] + 1):
+                zy2 = z2 + ((dy - offsets[i, 1]) * spacing[1]) ** 2
+                row = image[points[i, 0] + dz, points[i, 1] + dy]
+                for dx in range(first[2], last[2] + 1):
+                    d = np.sqrt(zy2 + ((dx - offsets[i, 2]) * spacing[2]) ** 2)
+                    if d <= r:
+                        total += row[points[i, 2] + dx]
+                        in_ball += 1
+                    elif r + gap <= d <= reach:
+                        ring[in_ring] = row[points[i, 2] + dx]
+                        in_ring += 1
+        if in_ball == 0:
+            total = np.float64(image[points[i, 0], points[i, 1], points[i, 2]])
+            in_ball = 1
+        means[i] = total / in_ball
+        medians[i] = np.median(ring[:in_ring]) if in_ring else means[i]
+    return means, medians
+
+
+@jit
+def suppress(pairs: NDArray[Any], n: int) -> NDArray[Any]:
+    """Keep points greedily, in order of rank.
+
+    Parameters
+    ----------
+    pairs
+        (m, 2) of int64: ranks (a < b) of points that are too near each other, sorted.
+    n
+        Number of points, ranked 0 (best) to n - 1.
+
+    Returns
+    -------
+    (n,) of bool: a point is kept unless a kept point of better rank is too near.
+    """
+    kept = np.ones(n, dtype=np.bool_)
+    for i in range(pairs.shape[0]):
+        if kept[pairs[i, 0]]:
+            kept[pairs[i, 1]] = False
+    return kept

@@ -1,0 +1,354 @@
+"""The sweeps over a volume that lesion segmentation is made of.
+
+Every decision about a voxel uses intensities and masks within a fixed distance, thresholds from
+exact histograms of the whole volume, and components merged over the whole volume. So no pass
+can depend on how the volume was divided.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scimage.blocks import (
+    Block,
+    BlockComponents,
+    Components,
+    Histogram,
+    PackedHistogram,
+    Pass,
+    Readable,
+    Shape,
+    Window,
+    Writable,
+    faces_of,
+    merge_components,
+)
+from scimage.lesion.classes import LabelValue
+
+__all__ = [
+    "AssignPass",
+    "ComponentsPass",
+    "EvidencePass",
+    "HistogramPass",
+    "ProfilePass",
+    "RegionsPass",
+]
+
+Spacing = tuple[float, float, float]
+
+# Bits of the evidence volume.
+TISSUE, BORDER, CLOSED_BORDER = 1, 2, 4
+# Bits of the regions volume.
+ENCLOSED, EXTERIOR, HOLE = 1, 2, 4
+
+
+def _smoothed(window: Window, i: int, sigma_px: Spacing, margin: Shape) -> NDArray[np.float32]:
+    """Input `i`, smoothed, over the core and a margin; NaN count as 0."""
+    from scimage.kernels import smooth
+
+    weights = tuple(smooth.gaussian_weights(s) for s in sigma_px)
+    halo = tuple(m + w.size - 1 for m, w in zip(margin, weights, strict=True))
+    data = window.read(i, (halo[0], halo[1], halo[2]))
+    if data.dtype.kind == "f":
+        data = np.nan_to_num(data, nan=0.0, posinf=0.0, neginf=0.0)
+    return smooth.smooth(data, (weights[0], weights[1], weights[2]))
+
+
+def _smoothing_reach(sigma_px: Spacing) -> Shape:
+    from scimage.kernels import smooth
+
+    z, y, x = (smooth.gaussian_weights(s).size - 1 for s in sigma_px)
+    return z, y, x
+
+
+def _plus(*reaches: Shape) -> Shape:
+    z, y, x = (sum(r) for r in zip(*reaches, strict=True))
+    return z, y, x
+
+
+def _reach(radius_um: float, spacing_um: Spacing) -> Shape:
+    from scimage.kernels import distance
+
+    return distance.reach(radius_um, spacing_um)
+
+
+def _crop(array: NDArray[Any], margin: Shape) -> NDArray[Any]:
+    return array[tuple(slice(m, n - m) for m, n in zip(margin, array.shape, strict=True))]
+
+
+@dataclass(frozen=True, slots=True)
+class HistogramPass(Pass[PackedHistogram, Histogram]):
+    """Histogram of a smoothed channel, inside the tissue where `tissue` is given."""
+
+    channel: Readable
+    sigma_px: Spacing
+    tissue: Readable | None = None
+    tissue_threshold: float = 0.0
+
+    @property
+    def inputs(self) -> tuple[Readable, ...]:
+        return (self.channel,) if self.tissue is None else (self.channel, self.tissue)
+
+    @property
+    def halo(self) -> Shape:
+        return _smoothing_reach(self.sigma_px)
+
+    @property
+    def bytes_per_voxel(self) -> int:
+        return 40
+
+    def compute(self, window: Window) -> tuple[None, PackedHistogram]:
+        values = _smoothed(window, 0, self.sigma_px, (0, 0, 0))
+        if self.tissue is not None:
+            inside = _smoothed(window, 1, self.sigma_px, (0, 0, 0)) >= self.tissue_threshold
+            values = values[inside]
+        return None, Histogram.of(values).packed()
+
+    def merge(self, partials: Sequence[PackedHistogram]) -> Histogram:
+        return Histogram.sum_of(partials)
+
+
+@dataclass(frozen=True, slots=True)
+class EvidencePass(Pass[None, None]):
+    """Tissue, dense GFAP, and dense GFAP with its gaps bridged, as bits of one volume."""
+
+    gfap: Readable
+    tissue: Readable
+    target: Writable
+    sigma_px: Spacing
+    spacing_um: Spacing
+    tissue_threshold: float
+    border_threshold: float
+    gap_um: float
+
+    @property
+    def inputs(self) -> tuple[Readable, ...]:
+        return self.gfap, self.tissue
+
+    @property
+    def output(self) -> Writable:
+        return self.target
+
+    @property
+    def _closing_margin(self) -> Shape:
+        once = _reach(self.gap_um, self.spacing_um)
+        return _plus(once, once)
+
+    @property
+    def halo(self) -> Shape:
+        return _plus(self._closing_margin, _smoothing_reach(self.sigma_px))
+
+    @property
+    def bytes_per_voxel(self) -> int:
+        return 48
+
+    def compute(self, window: Window) -> tuple[NDArray[np.uint8], None]:
+        from scimage.kernels import distance
+
+        margin = self._closing_margin
+        border = _smoothed(window, 0, self.sigma_px, margin) >= self.border_threshold
+        tissue = _smoothed(window, 1, self.sigma_px, (0, 0, 0)) >= self.tissue_threshold
+        closed = _crop(distance.closing(border, self.spacing_um, self.gap_um), margin)
+        bits = (
+            tissue * np.uint8(TISSUE)
+            | _crop(border, margin) * np.uint8(BORDER)
+            | closed * np.uint8(CLOSED_BORDER)
+        )
+        return bits, None
+
+    def merge(self, partials: Sequence[None]) -> None:
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class ComponentsPass(Pass[BlockComponents, Components]):
+    """Components of the voxels whose evidence lacks a bit; local labels go to `target`."""
+
+    evidence: Readable
+    lacking: int
+    target: Writable
+
+    @property
+    def inputs(self) -> tuple[Readable, ...]:
+        return (self.evidence,)
+
+    @property
+    def output(self) -> Writable:
+        return self.target
+
+    @property
+    def bytes_per_voxel(self) -> int:
+        return 12
+
+    def compute(self, window: Window) -> tuple[NDArray[np.uint32], BlockComponents]:
+        from scimage.kernels import components
+
+        mask = (window.read(0) & self.lacking) == 0
+        labels, n = components.label_components(mask)
+        voxels, first = components.measure_components(labels, n)
+        reached = components.reached_faces(labels, n)
+        block = window.block
+        reached &= np.array(_at_volume_faces(block))
+        local = np.unravel_index(first, block.shape)
+        place = tuple(i + o for i, o in zip(local, block.origin, strict=True))
+        flat = np.ravel_multi_index(place, block.volume).astype(np.int64)
+        return labels, BlockComponents(block.index, voxels, flat, reached, faces_of(labels))
+
+    def merge(self, partials: Sequence[BlockComponents]) -> Components:
+        return merge_components(partials)
+
+
+def _at_volume_faces(block: Block) -> list[bool]:
+    """Whether each face of the block (z low, z high, y low, ...) is one of the volume's."""
+    faces = []
+    for core, n in zip(block.core, block.volume, strict=True):
+        faces += [core.start == 0, core.stop == n]
+    return faces
+
+
+@dataclass(frozen=True, slots=True)
+class RegionsPass(Pass[None, None]):
+    """Turn two sets of local labels into region bits, by tables of one small file a block."""
+
+    between_borders: Readable
+    without_tissue: Readable
+    tables: str
+    target: Writable
+
+    @property
+    def inputs(self) -> tuple[Readable, ...]:
+        return self.between_borders, self.without_tissue
+
+    @property
+    def output(self) -> Writable:
+        return self.target
+
+    @property
+    def bytes_per_voxel(self) -> int:
+        return 12
+
+    def compute(self, window: Window) -> tuple[NDArray[np.uint8], None]:
+        bits = np.zeros(window.block.shape, dtype=np.uint8)
+        for i in range(2):
+            table = np.load(table_path(self.tables, i, window.block.index), allow_pickle=False)
+            bits |= table[window.read(i)]
+        return bits, None
+
+    def merge(self, partials: Sequence[None]) -> None:
+        return None
+
+
+def table_path(folder: str, i: int, index: Shape) -> str:
+    """File with the region bits of the local labels of one block."""
+    return f"{folder}/{i}-" + "-".join(map(str, index)) + ".npy"
+
+
+@dataclass(frozen=True, slots=True)
+class AssignPass(Pass[None, None]):
+    """Give each voxel its compartment.
+
+    Bridging gaps fills concave corners of what the border encloses; voxels that it took are
+    given back to the lesion where that is nearer than the outside, so that the surface lies
+    where the stain falls to half, not where a ball could roll.
+    """
+
+    evidence: Readable
+    regions: Readable
+    target: Writable
+    spacing_um: Spacing
+    gap_um: float
+    border_width_um: float
+    cavity_known: bool
+
+    @property
+    def inputs(self) -> tuple[Readable, ...]:
+        return self.evidence, self.regions
+
+    @property
+    def output(self) -> Writable:
+        return self.target
+
+    @property
+    def halo(self) -> Shape:
+        return _plus(
+            _reach(self.border_width_um, self.spacing_um), _reach(self.gap_um, self.spacing_um)
+        )
+
+    @property
+    def bytes_per_voxel(self) -> int:
+        return 40
+
+    def compute(self, window: Window) -> tuple[NDArray[np.uint8], None]:
+        from scimage.kernels import distance
+
+        evidence = window.read(0, self.halo)
+        regions = window.read(1, self.halo)
+        core = np.full(window.block.shape, LabelValue.BACKGROUND, dtype=np.uint8)
+        tissue = _crop((evidence & TISSUE) > 0, self.halo)
+        core[tissue] = LabelValue.SPARED_TISSUE
+        core[_crop((regions & HOLE) > 0, self.halo) & ~tissue] = LabelValue.CANAL_OR_FISSURE
+        lesion = (regions & ENCLOSED) > 0
+        if lesion.any():
+            bridged = ((evidence & CLOSED_BORDER) > 0) & ((evidence & BORDER) == 0)
+            inner = distance.distance_within(lesion, self.spacing_um, self.gap_um)
+            outer = distance.distance_within(
+                (regions & EXTERIOR) > 0, self.spacing_um, self.gap_um
+            )
+            lesion |= bridged & (inner < outer)
+            near = distance.distance_within(lesion, self.spacing_um, self.border_width_um)
+            border = ((evidence & BORDER) > 0) & np.isfinite(near)
+            core[_crop(border, self.halo) & tissue] = LabelValue.ASTROGLIAL_BORDER
+            inside = _crop(lesion, self.halo)
+            core[inside] = LabelValue.LESION_CORE
+            if self.cavity_known:
+                core[inside & ~tissue] = LabelValue.CAVITY
+        return core, None
+
+    def merge(self, partials: Sequence[None]) -> None:
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class ProfilePass(
+    Pass[tuple[Block, NDArray[np.int64], NDArray[np.int64]], tuple[NDArray[Any], NDArray[Any]]]
+):
+    """Count the voxels of each label value, section by section, and sum their indices.
+
+    The result is (sections, 256) of int64 counts and (256, 3) of int64 index sums (z, y, x).
+    """
+
+    labels: Readable
+    axis: int
+
+    @property
+    def inputs(self) -> tuple[Readable, ...]:
+        return (self.labels,)
+
+    @property
+    def bytes_per_voxel(self) -> int:
+        return 16
+
+    def compute(
+        self, window: Window
+    ) -> tuple[None, tuple[Block, NDArray[np.int64], NDArray[np.int64]]]:
+        from scimage.kernels import profile
+
+        counts, sums = profile.count_by_section(
+            window.read(0).astype(np.uint8), window.block.origin, self.axis
+        )
+        return None, (window.block, counts, sums)
+
+    def merge(
+        self, partials: Sequence[tuple[Block, NDArray[np.int64], NDArray[np.int64]]]
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        counts = np.zeros((self.labels.shape[self.axis], 256), dtype=np.int64)
+        sums = np.zeros((256, 3), dtype=np.int64)
+        for block, of_block, index_sums in partials:
+            counts[block.core[self.axis]] += of_block
+            sums += index_sums
+        return counts, sums

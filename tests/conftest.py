@@ -1,0 +1,18 @@
+"""Fixtures for all rooms."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path:
+    """Folder of the real images; tests that need it are skipped without it."""
+    default = Path(__file__).parents[2] / "shared" / "data"
+    folder = Path(os.environ.get("SCIMAGE_TEST_DATA", default))
+    if not folder.is_dir():
+        pytest.skip(f"no test data in {folder}: set SCIMAGE_TEST_DATA")
+    return folder
