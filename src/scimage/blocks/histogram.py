@@ -9,22 +9,12 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["BINS", "Histogram", "PackedHistogram", "bin_of"]
+__all__ = ["Histogram", "PackedHistogram"]
 
-PackedHistogram: TypeAlias = tuple[NDArray[np.uint16], NDArray[np.int64]]
-
-# A value falls into the bin of the upper 16 bits of its float32, made to sort like numbers:
-# exact for integers up to 256, relative width below 1/128 above, and any range without a scan.
+# The bins are those of scimage.kernels.histogram, named here so that kernels load on use.
 BINS = 65536
 
-
-def bin_of(values: NDArray[Any]) -> NDArray[np.int64]:
-    """Bin of each value (any real dtype, no NaN)."""
-    bits = np.ascontiguousarray(values, dtype=np.float32).view(np.uint32)
-    negative = (bits >> 31).astype(bool)
-    ordered = np.where(negative, ~bits, bits | np.uint32(0x80000000))
-    return (ordered >> 16).astype(np.int64)
-
+PackedHistogram: TypeAlias = tuple[NDArray[np.uint16], NDArray[np.int64]]
 
 def _lower_edges() -> NDArray[np.float64]:
     ordered = np.arange(BINS + 1, dtype=np.uint64) << np.uint64(16)
@@ -37,17 +27,16 @@ def _lower_edges() -> NDArray[np.float64]:
 
 @dataclass(frozen=True, slots=True)
 class Histogram:
-    """Counts (int64) in the bins of :func:`bin_of`."""
+    """Counts (int64) in the bins of :mod:`scimage.kernels.histogram`."""
 
     counts: NDArray[np.int64]
 
     @classmethod
     def of(cls, values: NDArray[Any]) -> Histogram:
-        """Count the values; NaN are left out."""
-        flat = np.ravel(values)
-        if flat.dtype.kind == "f":
-            flat = flat[np.isfinite(flat)]
-        return cls(np.bincount(bin_of(flat), minlength=BINS))
+        """Count the finite values (any shape, any real dtype)."""
+        from scimage.kernels import histogram
+
+        return cls(histogram.count(values))
 
     def packed(self) -> PackedHistogram:
         """The bins that hold something: what a block sends home."""
@@ -79,7 +68,7 @@ class Histogram:
         return Histogram(counts)
 
     def centres(self) -> NDArray[np.float64]:
-        """Centre of each bin; bins of infinite width are NaN-free but never counted."""
+        """Centre of each bin (0 for the bins beyond the largest float32, which stay empty)."""
         edges = _lower_edges()
         with np.errstate(invalid="ignore", over="ignore"):
             return np.nan_to_num((edges[:-1] + edges[1:]) / 2)

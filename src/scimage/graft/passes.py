@@ -21,7 +21,7 @@ _RING_UM = (1.0, 3.0)
 # Noise is measured on tiles of this many voxels a side ...
 _TILE = 64
 # ... that hold about this many voxels together.
-_SAMPLE_VOXELS = 2**26
+_SAMPLE_VOXELS = 2**24
 
 
 def _finite(data: NDArray[Any]) -> NDArray[Any]:
@@ -55,17 +55,19 @@ def _crop(array: NDArray[Any], by: Sequence[int]) -> NDArray[Any]:
     return array[tuple(slice(m, n - m) for m, n in zip(by, array.shape, strict=True))]
 
 
-def _respond(
-    data: NDArray[Any], scale: Scale, surplus: Sequence[int]
+def _two_gaussians(
+    data: NDArray[np.float32], scale: Scale, surplus: Sequence[int]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Smoothed image and contrast over the part that `surplus` voxels less of `data` allow."""
+    """The image smoothed to the core of a scale and to its background, where both are known.
+
+    `surplus` voxels of `data` are more than the filters of this scale need.
+    """
     from scimage.kernels import smooth
 
     inner, outer = _weights(scale.inner_px), _weights(scale.outer_px)
     fine = smooth.smooth(_crop(data, surplus), (inner[0], inner[1], inner[2]))
     coarse = smooth.smooth(fine, (outer[0], outer[1], outer[2]))
-    fine = np.ascontiguousarray(_crop(fine, [w.size - 1 for w in outer]))
-    return fine, (fine - coarse) * np.float32(1 / scale.gain)
+    return _crop(fine, [w.size - 1 for w in outer]), coarse
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,16 +98,21 @@ class NoisePass(Pass[tuple[PackedHistogram, ...], tuple[Histogram, ...]]):
         if not tiles:
             return None, ()
         halo = self.halo
-        data = _finite(window.read(0, halo))
-        volumes = [
-            _respond(data, s, np.subtract(halo, _filter_reach(s)).tolist())[1] for s in self.scales
-        ]
-        core = data[halo[0] : data.shape[0] - halo[0], halo[1] : data.shape[1] - halo[1]]
-        x = core[:, :, halo[2] - 1 : data.shape[2] - halo[2] + 1].astype(np.float32)
-        volumes.append(x[:, :, 2:] - 2 * x[:, :, 1:-1] + x[:, :, :-2])
+        data = _finite(window.read(0, halo)).astype(np.float32)
+        parts = [self._of_tile(_grown(data, tile, halo)) for tile in tiles]
         return None, tuple(
-            Histogram.of(np.concatenate([v[t].ravel() for t in tiles])).packed() for v in volumes
+            Histogram.sum_of(p[i] for p in parts).packed() for i in range(len(self.scales) + 1)
         )
+
+    def _of_tile(self, data: NDArray[np.float32]) -> list[PackedHistogram]:
+        halo, out = self.halo, []
+        for scale in self.scales:
+            surplus = np.subtract(halo, _filter_reach(scale)).tolist()
+            fine, coarse = _two_gaussians(data, scale, surplus)
+            out.append(Histogram.of((fine - coarse) * np.float32(1 / scale.gain)).packed())
+        x = _crop(data, (halo[0], halo[1], halo[2] - 1))
+        out.append(Histogram.of(x[:, :, 2:] - 2 * x[:, :, 1:-1] + x[:, :, :-2]).packed())
+        return out
 
     def merge(self, partials: Sequence[tuple[PackedHistogram, ...]]) -> tuple[Histogram, ...]:
         sampled = [p for p in partials if p]
@@ -131,6 +138,13 @@ def _sampled_tiles(block: Block) -> Iterator[tuple[slice, slice, slice]]:
                         for t, s in zip((i, j, k), block.core, strict=True)
                     )
                     yield z, y, x
+
+
+def _grown(
+    data: NDArray[np.float32], tile: tuple[slice, slice, slice], halo: Shape
+) -> NDArray[np.float32]:
+    """A tile of the core with its halo, cut out of core and halo."""
+    return data[tuple(slice(s.start, s.stop + 2 * h) for s, h in zip(tile, halo, strict=True))]
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,21 +252,17 @@ class DetectPass(Pass[Candidates, Candidates]):
         from scimage.kernels import peaks
 
         halo, margin = self.halo, self.margin
-        data = _finite(window.read(self.nuclei, halo))
+        data = _finite(window.read(self.nuclei, halo)).astype(np.float32, copy=False)
         smoothed: list[NDArray[np.float32]] = []
-        best: NDArray[np.float32] | None = None
-        which = np.zeros((0, 0, 0), dtype=np.uint8)
+        size = tuple(n + 2 * m for n, m in zip(window.block.shape, margin, strict=True))
+        best = np.full(size, -np.inf, dtype=np.float32)
+        which = np.zeros(size, dtype=np.uint8)
         for i, scale in enumerate(self.scales):
             surplus = np.subtract(halo, _plus(margin, _filter_reach(scale))).tolist()
-            fine, contrast = _respond(data, scale, surplus)
+            fine, coarse = _two_gaussians(data, scale, surplus)
             smoothed.append(fine)
-            if best is None:
-                best, which = contrast, np.zeros(contrast.shape, dtype=np.uint8)
-            else:
-                higher = contrast > best
-                best[higher] = contrast[higher]
-                which[higher] = i
-        assert best is not None
+            factor = np.float32(1 / scale.gain)
+            peaks.keep_highest(fine, coarse, factor, np.uint8(i), best, which)
         _blank_outside(best, window.block, margin)
         points = peaks.find_maxima(best, which, np.array(self.cut), margin)
         scale_of = which[tuple(points.T)].astype(np.int64)

@@ -13,6 +13,7 @@ __all__ = [
     "ball_and_ring",
     "find_maxima",
     "half_maximum_diameter",
+    "keep_highest",
     "roundness",
     "subvoxel_offset",
     "suppress",
@@ -20,6 +21,29 @@ __all__ = [
 
 Shape = tuple[int, int, int]
 Spacing = tuple[float, float, float]
+
+
+@jit
+def keep_highest(
+    fine: NDArray[Any],
+    coarse: NDArray[Any],
+    factor: Any,
+    index: Any,
+    highest: NDArray[Any],
+    which: NDArray[Any],
+) -> None:
+    """Where ``(fine - coarse) * factor`` exceeds `highest`, put it there and `index` in `which`.
+
+    All arrays are (z, y, x) of one shape, float32 but for `which` (uint8).
+    """
+    for z in range(fine.shape[0]):
+        for y in range(fine.shape[1]):
+            a, b, best, of = fine[z, y], coarse[z, y], highest[z, y], which[z, y]
+            for x in range(a.size):
+                value = (a[x] - b[x]) * factor
+                higher = value > best[x]
+                best[x] = value if higher else best[x]
+                of[x] = index if higher else of[x]
 
 
 def find_maxima(

@@ -33,16 +33,16 @@ from scimage.lesion.classes import LabelValue
 __all__ = [
     "AssignPass",
     "ComponentsPass",
-    "EvidencePass",
     "HistogramPass",
+    "MaskPass",
     "ProfilePass",
     "RegionsPass",
 ]
 
 Spacing = tuple[float, float, float]
 
-# Bits of the evidence volume.
-TISSUE, BORDER, CLOSED_BORDER = 1, 2, 4
+# Bits of a mask volume: above the threshold, and that with its gaps bridged.
+ABOVE, CLOSED = 1, 2
 # Bits of the regions volume.
 ENCLOSED, EXTERIOR, HOLE = 1, 2, 4
 
@@ -83,16 +83,15 @@ def _crop(array: NDArray[Any], margin: Shape) -> NDArray[Any]:
 
 @dataclass(frozen=True, slots=True)
 class HistogramPass(Pass[PackedHistogram, Histogram]):
-    """Histogram of a smoothed channel, inside the tissue where `tissue` is given."""
+    """Histogram of a smoothed channel, where all of `within` have their bit."""
 
     channel: Readable
     sigma_px: Spacing
-    tissue: Readable | None = None
-    tissue_threshold: float = 0.0
+    within: tuple[tuple[Readable, int], ...] = ()
 
     @property
     def inputs(self) -> tuple[Readable, ...]:
-        return (self.channel,) if self.tissue is None else (self.channel, self.tissue)
+        return self.channel, *(volume for volume, _ in self.within)
 
     @property
     def halo(self) -> Shape:
@@ -100,13 +99,15 @@ class HistogramPass(Pass[PackedHistogram, Histogram]):
 
     @property
     def bytes_per_voxel(self) -> int:
-        return 40
+        return 24
 
     def compute(self, window: Window) -> tuple[None, PackedHistogram]:
-        values = _smoothed(window, 0, self.sigma_px, (0, 0, 0))
-        if self.tissue is not None:
-            inside = _smoothed(window, 1, self.sigma_px, (0, 0, 0)) >= self.tissue_threshold
-            values = values[inside]
+        inside = np.ones(window.block.shape, dtype=bool)
+        for i, (_, bit) in enumerate(self.within, start=1):
+            inside &= (window.read(i) & bit) > 0
+        values = np.zeros(0, dtype=np.float32)
+        if inside.any():
+            values = _smoothed(window, 0, self.sigma_px, (0, 0, 0))[inside]
         return None, Histogram.of(values).packed()
 
     def merge(self, partials: Sequence[PackedHistogram]) -> Histogram:
@@ -114,52 +115,44 @@ class HistogramPass(Pass[PackedHistogram, Histogram]):
 
 
 @dataclass(frozen=True, slots=True)
-class EvidencePass(Pass[None, None]):
-    """Tissue, dense GFAP, and dense GFAP with its gaps bridged, as bits of one volume."""
+class MaskPass(Pass[None, None]):
+    """Where a smoothed channel reaches a threshold, also with gaps bridged by a ball."""
 
-    gfap: Readable
-    tissue: Readable
+    channel: Readable
     target: Writable
     sigma_px: Spacing
     spacing_um: Spacing
-    tissue_threshold: float
-    border_threshold: float
-    gap_um: float
+    threshold: float
+    closing_um: float = 0.0
 
     @property
     def inputs(self) -> tuple[Readable, ...]:
-        return self.gfap, self.tissue
+        return (self.channel,)
 
     @property
     def output(self) -> Writable:
         return self.target
 
     @property
-    def _closing_margin(self) -> Shape:
-        once = _reach(self.gap_um, self.spacing_um)
+    def _margin(self) -> Shape:
+        once = _reach(self.closing_um, self.spacing_um)
         return _plus(once, once)
 
     @property
     def halo(self) -> Shape:
-        return _plus(self._closing_margin, _smoothing_reach(self.sigma_px))
+        return _plus(self._margin, _smoothing_reach(self.sigma_px))
 
     @property
     def bytes_per_voxel(self) -> int:
-        return 48
+        return 40
 
     def compute(self, window: Window) -> tuple[NDArray[np.uint8], None]:
         from scimage.kernels import distance
 
-        margin = self._closing_margin
-        border = _smoothed(window, 0, self.sigma_px, margin) >= self.border_threshold
-        tissue = _smoothed(window, 1, self.sigma_px, (0, 0, 0)) >= self.tissue_threshold
-        closed = _crop(distance.closing(border, self.spacing_um, self.gap_um), margin)
-        bits = (
-            tissue * np.uint8(TISSUE)
-            | _crop(border, margin) * np.uint8(BORDER)
-            | closed * np.uint8(CLOSED_BORDER)
-        )
-        return bits, None
+        above = _smoothed(window, 0, self.sigma_px, self._margin) >= self.threshold
+        closed = distance.closing(above, self.spacing_um, self.closing_um)
+        bits = above * np.uint8(ABOVE) | closed * np.uint8(CLOSED)
+        return _crop(bits, self._margin), None
 
     def merge(self, partials: Sequence[None]) -> None:
         return None
@@ -167,15 +160,15 @@ class EvidencePass(Pass[None, None]):
 
 @dataclass(frozen=True, slots=True)
 class ComponentsPass(Pass[BlockComponents, Components]):
-    """Components of the voxels whose evidence lacks a bit; local labels go to `target`."""
+    """Components of the voxels that lack a bit of a mask; local labels go to `target`."""
 
-    evidence: Readable
+    mask: Readable
     lacking: int
     target: Writable
 
     @property
     def inputs(self) -> tuple[Readable, ...]:
-        return (self.evidence,)
+        return (self.mask,)
 
     @property
     def output(self) -> Writable:
@@ -252,62 +245,79 @@ def table_path(folder: str, i: int, index: Shape) -> str:
 class AssignPass(Pass[None, None]):
     """Give each voxel its compartment.
 
-    Bridging gaps fills concave corners of what the border encloses; voxels that it took are
-    given back to the lesion where that is nearer than the outside, so that the surface lies
-    where the stain falls to half, not where a ball could roll.
+    What the bridged border encloses is lesion but for two corrections of its surface. Bridging
+    fills concave corners: voxels that only it took are given back where the lesion is nearer than
+    the outside. And the surface lies where GFAP is half way between core and border, which is
+    lower than half way between intact tissue and border: lesion voxels beside the border that
+    exceed `inner_threshold` go to the border.
     """
 
-    evidence: Readable
+    gfap: Readable
+    tissue: Readable
+    border: Readable
     regions: Readable
-    target: Writable
+    target: Writable | None
+    sigma_px: Spacing
     spacing_um: Spacing
     gap_um: float
     border_width_um: float
+    inner_threshold: float
+    edge_um: float
     cavity_known: bool
 
     @property
     def inputs(self) -> tuple[Readable, ...]:
-        return self.evidence, self.regions
+        return self.gfap, self.tissue, self.border, self.regions
 
     @property
-    def output(self) -> Writable:
+    def output(self) -> Writable | None:
         return self.target
 
     @property
+    def _margin(self) -> Shape:
+        lengths = (self.border_width_um, max(self.gap_um, self.edge_um))
+        near, far = (_reach(r, self.spacing_um) for r in lengths)
+        return _plus(near, far)
+
+    @property
     def halo(self) -> Shape:
-        return _plus(
-            _reach(self.border_width_um, self.spacing_um), _reach(self.gap_um, self.spacing_um)
-        )
+        return _plus(self._margin, _smoothing_reach(self.sigma_px))
 
     @property
     def bytes_per_voxel(self) -> int:
         return 40
 
     def compute(self, window: Window) -> tuple[NDArray[np.uint8], None]:
+        margin = self._margin
+        tissue = (window.read(1) & ABOVE) > 0
+        core = np.where(tissue, LabelValue.SPARED_TISSUE, LabelValue.BACKGROUND).astype(np.uint8)
+        regions = window.read(3, margin)
+        core[(_crop(regions, margin) & HOLE > 0) & ~tissue] = LabelValue.CANAL_OR_FISSURE
+        if (regions & ENCLOSED).any():
+            lesion, border = (_crop(m, margin) for m in self._lesion(window, regions))
+            core[border & tissue] = LabelValue.ASTROGLIAL_BORDER
+            core[lesion] = LabelValue.LESION_CORE
+            if self.cavity_known:
+                core[lesion & ~tissue] = LabelValue.CAVITY
+        return core, None
+
+    def _lesion(
+        self, window: Window, regions: NDArray[np.uint8]
+    ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """Lesion and border over core and margin."""
         from scimage.kernels import distance
 
-        evidence = window.read(0, self.halo)
-        regions = window.read(1, self.halo)
-        core = np.full(window.block.shape, LabelValue.BACKGROUND, dtype=np.uint8)
-        tissue = _crop((evidence & TISSUE) > 0, self.halo)
-        core[tissue] = LabelValue.SPARED_TISSUE
-        core[_crop((regions & HOLE) > 0, self.halo) & ~tissue] = LabelValue.CANAL_OR_FISSURE
-        lesion = (regions & ENCLOSED) > 0
-        if lesion.any():
-            bridged = ((evidence & CLOSED_BORDER) > 0) & ((evidence & BORDER) == 0)
-            inner = distance.distance_within(lesion, self.spacing_um, self.gap_um)
-            outer = distance.distance_within(
-                (regions & EXTERIOR) > 0, self.spacing_um, self.gap_um
-            )
-            lesion |= bridged & (inner < outer)
-            near = distance.distance_within(lesion, self.spacing_um, self.border_width_um)
-            border = ((evidence & BORDER) > 0) & np.isfinite(near)
-            core[_crop(border, self.halo) & tissue] = LabelValue.ASTROGLIAL_BORDER
-            inside = _crop(lesion, self.halo)
-            core[inside] = LabelValue.LESION_CORE
-            if self.cavity_known:
-                core[inside & ~tissue] = LabelValue.CAVITY
-        return core, None
+        bits, gfap = window.read(2, self._margin), _smoothed(window, 0, self.sigma_px, self._margin)
+        border, bridged = (bits & ABOVE) > 0, (bits & (ABOVE | CLOSED)) == CLOSED
+        lesion, outside = (regions & ENCLOSED) > 0, (regions & EXTERIOR) > 0
+        inner = distance.distance_within(lesion, self.spacing_um, self.gap_um)
+        outer = distance.distance_within(outside, self.spacing_um, self.gap_um)
+        lesion |= bridged & (inner < outer)
+        edge = distance.dilation(border, self.spacing_um, self.edge_um)
+        edge &= lesion & (gfap >= self.inner_threshold)
+        lesion &= ~edge
+        near = distance.dilation(lesion, self.spacing_um, self.border_width_um)
+        return lesion, (border & near) | edge
 
     def merge(self, partials: Sequence[None]) -> None:
         return None

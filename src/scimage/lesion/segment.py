@@ -3,30 +3,39 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from scimage.blocks import BlockGrid, Components, Histogram, Pass, Shape
 from scimage.engine import Executor, block_shape, open_executor, run_pass
-from scimage.image import Image, Level, NewImage, ResultStore, Scratch, Volume, scratch_beside
+from scimage.image import (
+    Image,
+    Level,
+    NewImage,
+    ResultStore,
+    Scratch,
+    ScratchVolume,
+    Volume,
+    scratch_beside,
+)
 from scimage.lesion.classes import LABEL_CLASSES
 from scimage.lesion.measure import LabelProfile, profile_of, row_table
 from scimage.lesion.parameters import LesionParameters
 from scimage.lesion.passes import (
-    BORDER,
-    CLOSED_BORDER,
+    ABOVE,
+    CLOSED,
     ENCLOSED,
     EXTERIOR,
     HOLE,
-    TISSUE,
     AssignPass,
     ComponentsPass,
-    EvidencePass,
     HistogramPass,
+    MaskPass,
     RegionsPass,
     table_path,
 )
@@ -37,6 +46,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 __all__ = ["LesionResult", "segment_lesion"]
+
+Spacing = tuple[float, float, float]
+Result = TypeVar("Result")
 
 _TABLES = ("lesion_measurements", "lesion_profile")
 
@@ -128,34 +140,34 @@ def segment_lesion(
     tissue = image.volume(
         parameters.gfap if parameters.tissue is None else parameters.tissue, level.index
     )
-    sigma_px = tuple(parameters.smoothing_um / s for s in spacing)
-    sigma = (sigma_px[0], sigma_px[1], sigma_px[2])
+    sigma = _triple([parameters.smoothing_um / s for s in spacing])
+    frame = spacing, level.translation_um
+    axis = "zyx".index(parameters.rostrocaudal_axis)
     with open_executor(workers, scheduler) as executor:
-        trial = _evidence(gfap, tissue, None, sigma, spacing, math.nan, math.nan, parameters)
-        shape = block or block_shape([trial], gfap.chunk, executor.workers, memory_bytes)
+        largest = AssignPass(
+            gfap, tissue, tissue, tissue, None, sigma, spacing, parameters.gap_um,
+            parameters.border_width_um, math.inf, _edge_um(parameters), True,
+        )  # fmt: skip
+        shape = block or block_shape([largest], gfap.chunk, executor.workers, memory_bytes)
         grid = BlockGrid(gfap.shape, shape)
         with scratch_beside(store.path, gfap.shape, shape) as scratch:
-            run = _Run(grid, executor, scratch, report)
-            thresholds = _thresholds(run, gfap, tissue, sigma, parameters)
-            evidence = scratch.volume("evidence", np.uint8)
-            run(
-                "evidence",
-                _evidence(gfap, tissue, evidence, sigma, spacing, *thresholds, parameters),
-            )
-            regions = _regions(run, evidence, spacing, parameters)
+            steps = _Steps(grid, executor, scratch, report, parameters, gfap, sigma, spacing)
+            tissue_threshold, tissue_mask = steps.tissue(tissue)
+            border_threshold, plateau, border_mask = steps.border(tissue_mask)
+            regions = steps.regions(border_mask, tissue_mask)
+            inside = ((regions, ENCLOSED), (tissue_mask, ABOVE))
+            core = steps.run("core level", HistogramPass(gfap, sigma, inside))
             labels = scratch.volume("labels", np.uint8)
-            run(
+            steps.run(
                 "assign",
-                AssignPass(
-                    evidence, regions, labels, spacing, parameters.gap_um,
-                    parameters.border_width_um, parameters.tissue is not None,
+                replace(
+                    largest, tissue=tissue_mask, border=border_mask, regions=regions,
+                    target=labels, inner_threshold=_inner(core, plateau, border_threshold),
+                    cavity_known=parameters.tissue is not None,
                 ),
             )  # fmt: skip
-            profile = profile_of(
-                labels, grid, executor, (spacing, level.translation_um),
-                "zyx".index(parameters.rostrocaudal_axis),
-                parameters.rostral_end == "first", report,
-            )  # fmt: skip
+            rostral_first = parameters.rostral_end == "first"
+            profile = profile_of(labels, grid, executor, frame, axis, rostral_first, report)
             new = NewImage(
                 (1, *gfap.shape), np.dtype(np.uint8), spacing, image.spacing_origin, (),
                 level.translation_um, "lesion",
@@ -164,56 +176,75 @@ def segment_lesion(
                 "lesion", new, _OneChannel(labels), LABEL_CLASSES,
                 overwrite=overwrite, report=report,
             )  # fmt: skip
-    result = LesionResult(store, profile, *thresholds, level)
+    result = LesionResult(store, profile, tissue_threshold, border_threshold, level)
     _write_tables(result, image, parameters, overwrite)
     return result
 
 
 @dataclass(frozen=True, slots=True)
-class _Run:
-    """How this segmentation runs its passes."""
+class _Steps:
+    """The steps of one segmentation, and all that they share."""
 
     grid: BlockGrid
     executor: Executor
     scratch: Scratch
     report: Report
+    parameters: LesionParameters
+    gfap: Volume
+    sigma_px: Spacing
+    spacing_um: Spacing
 
-    def __call__(self, stage: str, pass_: Pass[Any, Any]) -> Any:
+    def run(self, stage: str, pass_: Pass[Any, Result]) -> Result:
         return run_pass(stage, pass_, self.grid, self.executor, self.report)
 
+    def tissue(self, channel: Volume) -> tuple[float, ScratchVolume]:
+        """Threshold and mask of tissue."""
+        threshold = self.parameters.tissue_threshold
+        if threshold is None:
+            levels = self.run("tissue levels", HistogramPass(channel, self.sigma_px))
+            threshold = half_way(levels)
+        mask = self.scratch.volume("tissue", np.uint8)
+        self.run("tissue", MaskPass(channel, mask, self.sigma_px, self.spacing_um, threshold))
+        return threshold, mask
 
-def _evidence(
-    gfap: Volume,
-    tissue: Volume,
-    target: Any,
-    sigma: tuple[float, float, float],
-    spacing: tuple[float, float, float],
-    tissue_threshold: float,
-    border_threshold: float,
-    parameters: LesionParameters,
-) -> EvidencePass:
-    return EvidencePass(
-        gfap, tissue, target, sigma, spacing, tissue_threshold, border_threshold,
-        parameters.gap_um,
-    )  # fmt: skip
+    def border(self, tissue: ScratchVolume) -> tuple[float, float, ScratchVolume]:
+        """Threshold, plateau and mask of dense GFAP."""
+        inside = ((tissue, ABOVE),)
+        levels = self.run("GFAP levels", HistogramPass(self.gfap, self.sigma_px, inside))
+        intact, plateau = intact_and_dense(levels)
+        threshold = self.parameters.border_threshold
+        if threshold is None:
+            threshold = (intact + plateau) / 2
+        mask = self.scratch.volume("border", np.uint8)
+        self.run(
+            "border",
+            MaskPass(
+                self.gfap, mask, self.sigma_px, self.spacing_um, threshold, self.parameters.gap_um
+            ),
+        )
+        return threshold, plateau, mask
 
-
-def _thresholds(
-    run: _Run,
-    gfap: Volume,
-    tissue: Volume,
-    sigma: tuple[float, float, float],
-    parameters: LesionParameters,
-) -> tuple[float, float]:
-    """Tissue and border thresholds: given, or from the histograms of the whole volume."""
-    tissue_threshold = parameters.tissue_threshold
-    if tissue_threshold is None:
-        tissue_threshold = half_way(run("tissue levels", HistogramPass(tissue, sigma)))
-    border_threshold = parameters.border_threshold
-    if border_threshold is None:
-        inside = run("GFAP levels", HistogramPass(gfap, sigma, tissue, tissue_threshold))
-        border_threshold = above_intact(inside)
-    return tissue_threshold, border_threshold
+    def regions(self, border: ScratchVolume, tissue: ScratchVolume) -> ScratchVolume:
+        """Which voxels the border encloses, which lie outside it, and which are holes in tissue."""
+        between = self.scratch.volume("between", np.uint32)
+        without = self.scratch.volume("without", np.uint32)
+        by_border = self.run("components", ComponentsPass(border, CLOSED, between))
+        by_tissue = self.run("holes", ComponentsPass(tissue, ABOVE, without))
+        voxel_mm3 = math.prod(self.spacing_um) * 1e-9
+        enclosed = ~by_border.touches.any(axis=1)
+        enclosed &= by_border.voxels * voxel_mm3 >= self.parameters.min_lesion_mm3
+        # The canal runs out of both ends of the image and still lies inside the cord.
+        axis = "zyx".index(self.parameters.rostrocaudal_axis)
+        sides = [face for face in range(6) if face // 2 != axis]
+        hole = ~by_tissue.touches[:, sides].any(axis=1)
+        tables = self.scratch.folder / "tables"
+        tables.mkdir()
+        bits = np.where(enclosed, np.uint8(ENCLOSED), np.uint8(EXTERIOR))
+        _save_tables(str(tables), 0, by_border, bits)
+        _save_tables(str(tables), 1, by_tissue, np.where(hole, np.uint8(HOLE), np.uint8(0)))
+        regions = self.scratch.volume("regions", np.uint8)
+        self.run("regions", RegionsPass(between, without, str(tables), regions))
+        return regions
 
 
 def half_way(histogram: Histogram) -> float:
@@ -228,51 +259,37 @@ def half_way(histogram: Histogram) -> float:
     return (low + high) / 2 if low < high else math.inf
 
 
-def above_intact(histogram: Histogram) -> float:
-    """Half way between intact tissue and the plateau of the border.
+def intact_and_dense(histogram: Histogram) -> tuple[float, float]:
+    """Grey level of intact tissue, and of the plateau of dense GFAP around a lesion.
 
     Intact is the median of all tissue; its spread is measured below the median, where neither
     border nor distractors reach. The plateau is the 90th percentile of what exceeds intact
-    tissue by five spreads, so that the slow decay outside the border does not lower it.
-    Infinite where nothing does.
+    tissue by five spreads, so that the slow decay outside the border does not lower it; it is
+    infinite where nothing does.
     """
+    if not histogram.total:
+        return math.inf, math.inf
     intact = histogram.quantile(0.5)
-    spread = (intact - histogram.quantile(0.1587)) if histogram.total else math.nan
+    spread = intact - histogram.quantile(0.1587)
     dense = histogram.between(intact + 5 * max(spread, 1e-6 * abs(intact)), math.inf)
-    if not histogram.total or not dense.total:
+    return intact, dense.quantile(0.9) if dense.total else math.inf
+
+
+def _inner(core: Histogram, plateau: float, border_threshold: float) -> float:
+    """Half way between core and border; a threshold that the user gave is not second-guessed."""
+    if not core.total or not math.isfinite(plateau):
         return math.inf
-    return (intact + dense.quantile(0.9)) / 2
+    return min((core.quantile(0.5) + plateau) / 2, border_threshold)
 
 
-def _regions(
-    run: _Run,
-    evidence: Any,
-    spacing: tuple[float, float, float],
-    parameters: LesionParameters,
-) -> Any:
-    """Which voxels the border encloses, which lie outside it, and which are holes in tissue."""
-    between = run.scratch.volume("between", np.uint32)
-    without = run.scratch.volume("without", np.uint32)
-    by_border = run("components", ComponentsPass(evidence, CLOSED_BORDER, between))
-    by_tissue = run("holes", ComponentsPass(evidence, TISSUE, without))
-    axis = "zyx".index(parameters.rostrocaudal_axis)
-    voxel_mm3 = float(np.prod(spacing)) * 1e-9
-    enclosed = ~by_border.touches.any(axis=1)
-    enclosed &= by_border.voxels * voxel_mm3 >= parameters.min_lesion_mm3
-    # The canal runs out of both ends of the image and still lies inside the cord.
-    sides = [face for face in range(6) if face // 2 != axis]
-    hole = ~by_tissue.touches[:, sides].any(axis=1)
-    bits = (
-        np.where(enclosed, np.uint8(ENCLOSED), np.uint8(EXTERIOR)),
-        np.where(hole, np.uint8(HOLE), np.uint8(0)),
-    )
-    tables = run.scratch.folder / "tables"
-    tables.mkdir()
-    for i, (components, bit) in enumerate(zip((by_border, by_tissue), bits, strict=True)):
-        _save_tables(str(tables), i, components, bit)
-    regions = run.scratch.volume("regions", np.uint8)
-    run("regions", RegionsPass(between, without, str(tables), regions))
-    return regions
+def _edge_um(parameters: LesionParameters) -> float:
+    """How far smoothing and blur carry the border's signal into the core."""
+    return 2 * parameters.smoothing_um
+
+
+def _triple(values: Sequence[float]) -> Spacing:
+    z, y, x = values
+    return z, y, x
 
 
 def _save_tables(

@@ -186,6 +186,27 @@ def test_damage_inside_a_strip_is_a_format_error(tmp_path, noise, compression):
         read_first(path)
 
 
+@pytest.mark.parametrize("compression", ["lzw", "packbits", "zlib", "lzma", "zstd"])
+def test_no_damaged_stream_kills_the_process(tmp_path, noise, compression):
+    # imagecodecs' LZW decoder did, on a few in ten thousand; see _lzw.py.
+    path = tmp_path / "a.tif"
+    smooth = np.cumsum(noise((64, 256), "uint8") % 3, axis=1).astype(np.uint8)
+    tifffile.imwrite(path, smooth, compression=compression, predictor=False, metadata=None)
+    content = path.read_bytes()
+    with tifffile.TiffFile(path) as tif:
+        start, count = tif.pages[0].dataoffsets[0], tif.pages[0].databytecounts[0]
+    rng = np.random.default_rng(7)
+    for _ in range(150):
+        spoilt = bytearray(content)
+        for place in rng.integers(start, start + count, rng.integers(1, 8)):
+            spoilt[place] = rng.integers(256)
+        path.write_bytes(spoilt)
+        try:
+            read_first(path)
+        except FormatError as error:
+            assert "a.tif" in str(error)
+
+
 def test_an_xml_of_another_maker_is_not_parsed(tmp_path, noise):
     path = tmp_path / "a.tif"
     description = '<!DOCTYPE x [<!ENTITY a "b">]><scn>&a;</scn>'

@@ -84,6 +84,17 @@ def test_without_a_unit_there_is_no_voxel_size(tmp_path, noise):
         assert source.spacing_origin == "NIfTI xyzt_units is unknown"
 
 
+@pytest.mark.parametrize("size", [0.0, -2.0, float("nan"), float("inf"), 2e4])
+def test_an_absurd_voxel_size_is_unknown_and_not_repaired(tmp_path, noise, size):
+    path = save(tmp_path / "a.nii", noise((4, 5, 6), "uint8"))
+    raw = bytearray(path.read_bytes())
+    raw[88:92] = np.array([size], "<f4").tobytes()
+    path.write_bytes(raw)
+    with open_source(path) as source:
+        assert source.spacing_um is None
+        assert source.spacing_origin.startswith("pixdim Z is")
+
+
 def test_a_time_axis_of_one_is_accepted_and_of_more_is_not(tmp_path, noise, read_all):
     one = save(tmp_path / "one.nii", noise((4, 5, 6, 1), "uint8"))
     assert read_all(one).shape == (1, 6, 5, 4)

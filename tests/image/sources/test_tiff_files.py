@@ -69,6 +69,29 @@ def test_any_region_equals_that_of_the_whole_image(tmp_path, noise, options):
             assert found.dtype.isnative
 
 
+@pytest.mark.parametrize("samples", [1, 3, 4])
+@pytest.mark.parametrize("layout", [{"tile": (16, 32)}, {"rowsperstrip": 7}])
+@pytest.mark.parametrize(
+    ("dtype", "predictor"),
+    [("u1", 2), ("<u2", 1), (">u2", 2), ("<u4", 2), (">f4", 1), ("<f4", 3), ("i2", 2)],
+)
+def test_lzw_of_any_type_and_predictor_is_decoded(
+    tmp_path, noise, read_all, samples, layout, dtype, predictor
+):
+    path = tmp_path / "a.tif"
+    voxels = noise((45, 67, samples), np.dtype(dtype).name)
+    tifffile.imwrite(
+        path,
+        voxels if samples > 1 else voxels[..., 0],
+        photometric="rgb" if samples > 1 else "minisblack",
+        compression="lzw",
+        predictor=predictor,
+        byteorder=">" if dtype[0] == ">" else "<",
+        **layout,
+    )
+    np.testing.assert_array_equal(read_all(path)[:, 0], np.moveaxis(voxels, 2, 0))
+
+
 @pytest.mark.parametrize("planar", ["contig", "separate"])
 @pytest.mark.parametrize("compression", [None, "zlib", "jpeg"])
 def test_samples_of_rgb_become_channels(tmp_path, noise, read_all, planar, compression):

@@ -7,7 +7,9 @@ import struct
 from scimage.errors import FormatError
 from scimage.image.sources._boundary import EXPORT, refuse
 
-__all__ = ["PLAUSIBLE_BYTES", "check_announced_pixels", "check_compression", "check_ratio"]
+__all__ = ["LZW", "PLAUSIBLE_BYTES", "check_announced_pixels", "check_compression", "check_ratio"]
+
+LZW = 5
 
 # Below this, a claim is too small to harm, whatever the ratio.
 PLAUSIBLE_BYTES = 64 * 2**20
@@ -22,7 +24,7 @@ _ALLOWED = {
     2: ("CCITT RLE", 2**16),
     3: ("CCITT fax 3", 2**16),
     4: ("CCITT fax 4", 2**16),
-    5: ("LZW", 3000),
+    LZW: ("LZW", 3000),
     7: ("JPEG", 1000),
     8: ("deflate", 1040),
     32773: ("packbits", 64),

@@ -89,8 +89,13 @@ def _check_structure(root: ElementTree.Element, path: Path) -> None:
         )
     # tifffile sizes an array by the numbers in these annotations; and lifetime,
     # phase or angle are not axes of a stack that cells are counted in.
-    if any(element.tag.startswith("ModuloAlong") for element in root.iter()):
-        raise refuse(path, "an extra axis (ModuloAlong...)", "the axes c, z, y, x")
+    for element in root.iter():
+        if element.tag[:-1].endswith("Along"):
+            raise refuse(path, f"an extra axis ({element.tag})", "the axes c, z, y, x")
+        # tifffile looks at the ends of names: what is checked here must be all it sees.
+        for known in ("Image", "Pixels", "TiffData", "UUID"):
+            if element.tag.endswith(known) and element.tag != known:
+                raise refuse(path, f"an element {element.tag} in the OME-XML", known)
 
 
 def _check_planes(

@@ -18,7 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scimage.image.sources._boundary import refuse, truncated
-from scimage.image.sources._codecs import check_announced_pixels, check_ratio
+from scimage.image.sources._codecs import LZW, check_announced_pixels, check_ratio
+from scimage.image.sources._lzw import decode_lzw
 
 __all__ = ["EncodedPlane", "Files", "Layout", "Plane", "RawPlane"]
 
@@ -124,6 +125,8 @@ class Layout:
 
     decode: Callable[..., tuple[NDArray[Any] | None, tuple[int, ...], tuple[int, ...]]]
     compression: int
+    predictor: int
+    tiled: bool
     ratio: int  # most decoded bytes for a stored byte
     height: int
     width: int
@@ -175,6 +178,15 @@ class EncodedPlane:
             )
         return np.block(parts)
 
+    def _decode(self, data: bytes, index: int, height: int) -> NDArray[Any] | None:
+        """Decode a strip or tile to an array of (1, rows, columns, samples)."""
+        layout = self.layout
+        if layout.compression != LZW:
+            return layout.decode(data, index, **self.decode_options)[0]
+        rows = layout.segment_height if layout.tiled else height
+        shape = (rows, layout.segment_width, layout.interleaved)
+        return decode_lzw(data, shape, layout.dtype, layout.predictor)[np.newaxis]
+
     def _part(self, files: Files, row: int, column: int, y: slice, x: slice) -> NDArray[Any]:
         """Decode one strip or tile and cut out what the region (y, x) has of it."""
         layout = self.layout
@@ -187,7 +199,7 @@ class EncodedPlane:
         check_announced_pixels(
             layout.compression, data, layout.segment_height, layout.segment_width, self.path
         )
-        values, _, _ = layout.decode(data, index, **self.decode_options)
+        values = self._decode(data, index, height)
         width = min(layout.segment_width, layout.width - left)
         if values is None or values.shape[1] < height or values.shape[2] < width:
             raise refuse(

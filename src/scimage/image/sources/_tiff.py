@@ -128,7 +128,7 @@ def _describe(tif: Any, path: Path) -> TiffSource:
     stored = sum(file.stat().st_size for file in inputs)
     decoded = axes.pages * axes.samples * height * width * dtype.itemsize
     check_ratio(decoded, stored, layout.ratio, path)
-    find_plane = _planes(series, axes, path)
+    find_plane = _planes(series, axes, inputs)
     chunk = (min(height, layout.segment_height), min(width, layout.segment_width))
     if isinstance(find_plane(0, 0), RawPlane):
         chunk = (max(1, min(height, _RAW_CHUNK // (width * dtype.itemsize))), width)
@@ -249,23 +249,23 @@ def _check_against_ome(
 
 def _inputs(series: Any, path: Path) -> list[Path]:
     own = path.resolve()
-    files = [own]
+    files = {own: path}
     for page in series:
         if page is not None:
             file = Path(page.parent.filehandle.path).resolve()
-            if file != files[-1] and file not in files:
-                files.append(file)
-    return [path if file == own else path.parent / file.name for file in files]
+            files.setdefault(file, path.parent / file.name)
+    return list(files.values())
 
 
-def _planes(series: Any, axes: _Axes, path: Path) -> _FindPlane:
+def _planes(series: Any, axes: _Axes, inputs: Sequence[Path]) -> _FindPlane:
     """Locate the pixels of each plane of a series, counted without samples."""
+    path = inputs[0]
     keyframe = series.keyframe
     # Separate sample planes that the series itself calls channels or planes.
     folded = 1 if "S" in _axis_names(series) else keyframe.shaped[0]
     needed = -(-axes.pages // folded)
     start = series.dataoffset
-    contiguous = start is not None and keyframe.is_final
+    contiguous = start is not None and keyframe.is_final and len(inputs) == 1
     if len(series) != needed and not (contiguous and len(series) == 1):
         raise refuse(path, f"{len(series)} pages", f"{needed}, as the metadata of the file say")
     if contiguous:

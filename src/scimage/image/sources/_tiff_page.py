@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scimage.errors import FormatError
 from scimage.image.sources._base import checked_dtype
 from scimage.image.sources._boundary import one_line, refuse, truncated
-from scimage.image.sources._codecs import check_compression, check_ratio
+from scimage.image.sources._codecs import LZW, check_compression, check_ratio
 from scimage.image.sources._planes import EncodedPlane, Layout, Plane, RawPlane
 
 __all__ = ["Page", "check_page", "layout_of", "pages_of"]
@@ -90,6 +90,9 @@ def check_page(keyframe: Any, path: Path, *, trust_palette: bool) -> None:
         raise refuse(path, "a colour palette", "intensities or RGB")
     if int(keyframe.predictor) not in _PREDICTORS:
         raise refuse(path, f"predictor {int(keyframe.predictor)}", "predictor 1, 2 or 3")
+    whole_bytes = keyframe.bitspersample in {8, 16, 32} and int(keyframe.fillorder) == 1
+    if int(keyframe.compression) == LZW and not whole_bytes:
+        raise refuse(path, f"LZW of {keyframe.bitspersample} bits", "LZW of 8, 16 or 32 bits")
     if keyframe.imagedepth > 1:
         raise refuse(path, "pages that are volumes", "one plane a page")
     if 0 in keyframe.shaped:
@@ -98,7 +101,7 @@ def check_page(keyframe: Any, path: Path, *, trust_palette: bool) -> None:
     if orientation != 1:
         raise FormatError(
             path,
-            found=f"orientation {one_line(orientation)}: rows or columns are stored mirrored or turned",
+            found=f"orientation {one_line(orientation)}: rows or columns are mirrored or turned",
             expected="rows from the top, columns from the left",
             remedy="Save it in the orientation that you see: programs disagree on this tag, "
             "and a mirrored section would exchange left and right.",
@@ -126,6 +129,8 @@ def layout_of(keyframe: Any, path: Path) -> Layout:
     layout = Layout(
         decode=keyframe.decode,
         compression=int(keyframe.compression),
+        predictor=int(keyframe.predictor),
+        tiled=tiled,
         ratio=check_compression(int(keyframe.compression), path),
         height=height,
         width=width,
