@@ -10,8 +10,9 @@ Names are imported when they are first used, so that ``import scimage`` is quick
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from scimage.lazy import door
 
 if TYPE_CHECKING:
     from scimage.errors import ScimageError
@@ -26,23 +27,26 @@ if TYPE_CHECKING:
     from scimage.study import export_table
     from scimage.version import __version__
 
-_HOME = {
-    "GraftParameters": "graft",
-    "GraftResult": "graft",
-    "Image": "image",
-    "LesionParameters": "lesion",
-    "LesionResult": "lesion",
-    "ResultStore": "image",
-    "ScimageError": "errors",
-    "__version__": "version",
-    "convert": "image",
-    "count_grafts": "graft",
-    "export_table": "study",
-    "measure_labels": "lesion",
-    "open_image": "image",
-    "segment_lesion": "lesion",
-    "summarize": "image",
-}
+__getattr__, __dir__ = door(
+    __name__,
+    {
+        "GraftParameters": "graft",
+        "GraftResult": "graft",
+        "Image": "image",
+        "LesionParameters": "lesion",
+        "LesionResult": "lesion",
+        "ResultStore": "image",
+        "ScimageError": "errors",
+        "__version__": "version",
+        "convert": "image",
+        "count_grafts": "graft",
+        "export_table": "study",
+        "measure_labels": "lesion",
+        "open_image": "image",
+        "segment_lesion": "lesion",
+        "summarize": "image",
+    },
+)
 
 __all__ = [
     "GraftParameters",
@@ -61,13 +65,3 @@ __all__ = [
     "segment_lesion",
     "summarize",
 ]
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module 'scimage' has no attribute {name!r}")
-    return getattr(import_module(f"scimage.{_HOME[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})

@@ -74,7 +74,9 @@ def _check_one(option: str, value: Any, about: Mapping[str, Any]) -> None:
     low, high = about.get("low"), about.get("high")
     too_low, too_high = low is not None and value < low, high is not None and value > high
     if not math.isfinite(value) or too_low or too_high:
-        bounds = f"{'-inf' if low is None else f'{low:g}'} to {'inf' if high is None else f'{high:g}'}"
+        bounds = (
+            f"{'-inf' if low is None else f'{low:g}'} to {'inf' if high is None else f'{high:g}'}"
+        )
         raise UsageError(
             option, found=f"{value:g}", expected=f"a number from {bounds}",
             remedy="Give a value inside these bounds.",

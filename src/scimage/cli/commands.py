@@ -38,7 +38,11 @@ app = typer.Typer(
 @app.command()
 def convert(
     source: Annotated[
-        str, typer.Argument(help="A TIFF, NIfTI, OME-Zarr, folder or glob.", show_default=False)
+        list[str],
+        typer.Argument(
+            help="A TIFF, NIfTI or OME-Zarr, a folder or glob of planes, or one file a channel.",
+            show_default=False,
+        ),
     ],
     image: Annotated[
         Path, typer.Argument(help="The image to write: NAME.ome.zarr.", show_default=False)
@@ -56,9 +60,9 @@ def convert(
     from scimage import image as images
 
     voxel = None if spacing is None else numbers("--spacing", spacing, 3)
-    with progress(source) as report:
+    with progress(" ".join(source)) as report:
         made = images.convert(
-            source,
+            source[0] if len(source) == 1 else source,
             image,
             spacing_um=None if voxel is None else (voxel[0], voxel[1], voxel[2]),
             channels=None if channels is None else [c.strip() for c in channels.split(",")],
@@ -213,9 +217,7 @@ def demo(
 def export(
     image: ImageArgument,
     table: Annotated[str, typer.Argument(help="Name of a table.", show_default=False)],
-    out: Annotated[
-        Path, typer.Argument(help="OUT.csv or OUT.parquet.", show_default=False)
-    ],
+    out: Annotated[Path, typer.Argument(help="OUT.csv or OUT.parquet.", show_default=False)],
     overwrite: Overwrite = False,
 ) -> None:
     """Write a table of an image as CSV or Parquet."""

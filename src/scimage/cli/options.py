@@ -70,18 +70,13 @@ def bytes_of(text: str) -> int:
     UsageError
         It is something else.
     """
-    match = re.fullmatch(r"\s*([0-9.]+)\s*([kmgt]?)i?b?\s*", text.lower())
-    try:
-        return int(float(match[1]) * _UNITS[match[2]]) if match else _no_size(text)
-    except ValueError:
-        return _no_size(text)
-
-
-def _no_size(text: str) -> int:
-    raise UsageError(
-        "--memory", found=repr(text), expected="a size such as 8GB or 500MB",
-        remedy="Write a number and a unit.",
-    )  # fmt: skip
+    match = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([kmgt]?)b?\s*", text.lower())
+    if not match:
+        raise UsageError(
+            "--memory", found=repr(text), expected="a size such as 8GB or 500MB",
+            remedy="Write a number and a unit.",
+        )  # fmt: skip
+    return int(float(match[1]) * _UNITS[match[2]])
 
 
 def spread(kind: type[Any]) -> Callable[[Callable[..., None]], Callable[..., None]]:
@@ -115,10 +110,11 @@ def _option(field: dataclasses.Field[Any], hint: Any) -> inspect.Parameter:
     text = field.metadata["help"]
     if field.metadata["choices"]:
         text += f" One of {', '.join(field.metadata['choices'])}."
-    required = field.default is dataclasses.MISSING
-    default = inspect.Parameter.empty if required else field.default
-    if typing.get_origin(hint) is tuple:
-        hint, default = str, ",".join(f"{v:g}" for v in field.default)
+    default: Any = field.default
+    if default is dataclasses.MISSING:
+        default = inspect.Parameter.empty
+    elif typing.get_origin(hint) is tuple:
+        hint, default = str, ",".join(f"{v:g}" for v in default)
     option = typer.Option(option_name(field.name), help=text)
     return inspect.Parameter(
         field.name,

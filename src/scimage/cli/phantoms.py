@@ -10,13 +10,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scimage.errors import UsageError
-from scimage.image import Channel, LabelClass, NewImage, ResultStore, write_image
+from scimage.image import (
+    Channel,
+    LabelClass,
+    NewImage,
+    PixelSource,
+    ResultStore,
+    write_image,
+)
 from scimage.lesion import LABEL_CLASSES
 from scimage.phantom import LABELS, PRESETS, Phantom
 from scimage.progress import Report, silent
 from scimage.version import provenance
 
-__all__ = ["WrittenPhantom", "presets", "write_phantom"]
+__all__ = ["WrittenPhantom", "phantom_image", "presets", "write_phantom", "write_truth"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,22 +74,27 @@ def write_phantom(
     target, truth = folder / "phantom.ome.zarr", ResultStore(folder / "truth.zarr")
     truth.refuse_existing(labels=("truth",), tables=("cells", "volumes"), overwrite=overwrite)
     identity = {"phantom": asdict(parameters)}
-    new = NewImage(
-        (len(made.channels), *made.shape), np.dtype(np.uint16), made.spacing_um,
-        f"phantom {preset}",
-        tuple(Channel(c, made.channel_colours[c]) for c in made.channels),
-        name=preset,
-    )  # fmt: skip
-    write_image(
-        target, new, _Pixels(made), identity, overwrite=overwrite, workers=workers, report=report
-    )
-    _write_truth(truth, made, overwrite, report)
+    new, pixels = phantom_image(made, preset)
+    write_image(target, new, pixels, identity, overwrite=overwrite, workers=workers, report=report)
+    write_truth(truth, made, overwrite=overwrite, report=report)
     return WrittenPhantom(made, target, truth.path)
 
 
-def _write_truth(
-    truth: ResultStore, made: Phantom, overwrite: bool, report: Report
+def phantom_image(made: Phantom, name: str) -> tuple[NewImage, PixelSource]:
+    """What an image of the phantom will be, and where its pixels come from."""
+    new = NewImage(
+        (len(made.channels), *made.shape), np.dtype(np.uint16), made.spacing_um,
+        f"phantom {name}",
+        tuple(Channel(c, made.channel_colours[c]) for c in made.channels),
+        name=name,
+    )  # fmt: skip
+    return new, _Pixels(made)
+
+
+def write_truth(
+    truth: ResultStore, made: Phantom, *, overwrite: bool, report: Report = silent
 ) -> None:
+    """Write the label image ``truth`` and the tables ``cells`` and ``volumes``."""
     import pyarrow as pa
 
     about = provenance("phantom", asdict(made.parameters), "synthetic")
@@ -96,9 +108,7 @@ def _write_truth(
     )  # fmt: skip
     volumes = made.volumes_mm3() | {"epicentre_um": made.epicentre_um}
     table = pa.table({"quantity": list(volumes), "value": list(volumes.values())})
-    truth.write_table(
-        "volumes", table, index_key="quantity", provenance=about, overwrite=overwrite
-    )
+    truth.write_table("volumes", table, index_key="quantity", provenance=about, overwrite=overwrite)
 
 
 @dataclass(frozen=True, slots=True)

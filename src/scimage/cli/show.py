@@ -48,7 +48,9 @@ def describe(content: Mapping[str, Any], indent: str = "") -> None:
 
 def _plain(value: Any) -> str:
     if isinstance(value, list):
-        return " x ".join(_plain(v) for v in value) if _numeric(value) else ", ".join(map(str, value))
+        return (
+            " x ".join(_plain(v) for v in value) if _numeric(value) else ", ".join(map(str, value))
+        )
     if value is None or value == {}:
         return "none" if value == {} else "unknown"
     return f"{value:g}" if isinstance(value, float) else str(value)
@@ -94,6 +96,9 @@ def _bars() -> Iterator[Report]:
             if stage not in tasks:
                 tasks[stage] = bars.add_task(stage, total=total)
             bars.update(tasks[stage], completed=done, total=total)
+            if done == total:
+                # A later sweep of the same name gets a bar of its own.
+                del tasks[stage]
 
         yield report
 

@@ -151,9 +151,7 @@ def count_grafts(
         noise: dict[int, _Noise] = {}
         for channel in sorted({nuclei, *(c for c in (veto, dna) if c is not None)}):
             name = f"noise of {image.channels[channel].name}"
-            histograms = run_pass(
-                name, NoisePass(volumes[channel], scales), grid, executor, report
-            )
+            histograms = run_pass(name, NoisePass(volumes[channel], scales), grid, executor, report)
             noise[channel] = _Noise.of(histograms)
         cut = _cut(parameters, noise[nuclei])
         found = run_pass(
@@ -202,9 +200,7 @@ class _Noise:
     def of(cls, histograms: Sequence[Histogram]) -> _Noise:
         *contrasts, differences = histograms
         # The second difference of white noise has six times its variance.
-        return cls(
-            tuple(_spread(h) for h in contrasts), _spread(differences) / math.sqrt(6)
-        )
+        return cls(tuple(_spread(h) for h in contrasts), _spread(differences) / math.sqrt(6))
 
 
 def _spread(histogram: Histogram) -> float:
@@ -334,11 +330,11 @@ def _table(
         "snr": snr,
         "roundness": found.roundness,
     }
-    for i, channel in enumerate(image.channels):
-        columns[f"mean_{channel.name}"] = found.mean[:, i]
-        columns[f"background_{channel.name}"] = found.background[:, i]
-    columns["class"] = pa.array(
-        ["kept" if r is None else "rejected" for r in reasons], pa.string()
-    )
+    names = [c.name for c in image.channels]
+    for i, name in enumerate(names):
+        column = name if names.count(name) == 1 else f"{name}_{i}"
+        columns[f"mean_{column}"] = found.mean[:, i]
+        columns[f"background_{column}"] = found.background[:, i]
+    columns["class"] = pa.array(["kept" if r is None else "rejected" for r in reasons], pa.string())
     columns["rejected_reason"] = pa.array(list(reasons), pa.string())
     return pa.table(columns)

@@ -77,7 +77,8 @@ class LabelProfile:
 
     def positions_um(self) -> NDArray[np.float64]:
         """Position of each section in the image's frame, along the image axis."""
-        return self.translation_um[self.axis] + self.section_um * np.arange(len(self.counts))
+        index = np.arange(len(self.counts), dtype=np.float64)
+        return self.translation_um[self.axis] + self.section_um * index
 
     def measurements(self) -> dict[str, Any]:
         """All outcomes of one lesion; lengths and positions are None where there is no lesion.
@@ -215,9 +216,7 @@ def measure_labels(
     checked = _WholeNumbers(volume, f"{image.path} channel {channel}")
     frame = spacing, image.levels[0].translation_um
     axis = "zyx".index(rostrocaudal_axis)
-    return profile_of(
-        checked, grid, SerialExecutor(), frame, axis, rostral_end == "first", report
-    )
+    return profile_of(checked, grid, SerialExecutor(), frame, axis, rostral_end == "first", report)
 
 
 @dataclass(frozen=True, slots=True)

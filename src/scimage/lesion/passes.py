@@ -246,8 +246,9 @@ class AssignPass(Pass[None, None]):
     """Give each voxel its compartment.
 
     What the bridged border encloses is lesion but for two corrections of its surface. Bridging
-    fills concave corners: voxels that only it took are given back where the lesion is nearer than
-    the outside. And the surface lies where GFAP is half way between core and border, which is
+    fills concave corners: tissue that only it took is given back where the lesion is nearer than
+    the outside. (Not so voxels without tissue: canal and fissure run through the border, and are
+    not cavity.) And the surface lies where GFAP is half way between core and border, which is
     lower than half way between intact tissue and border: lesion voxels beside the border that
     exceed `inner_threshold` go to the border.
     """
@@ -289,12 +290,13 @@ class AssignPass(Pass[None, None]):
 
     def compute(self, window: Window) -> tuple[NDArray[np.uint8], None]:
         margin = self._margin
-        tissue = (window.read(1) & ABOVE) > 0
+        all_tissue = (window.read(1, margin) & ABOVE) > 0
+        tissue = _crop(all_tissue, margin)
         core = np.where(tissue, LabelValue.SPARED_TISSUE, LabelValue.BACKGROUND).astype(np.uint8)
         regions = window.read(3, margin)
         core[(_crop(regions, margin) & HOLE > 0) & ~tissue] = LabelValue.CANAL_OR_FISSURE
         if (regions & ENCLOSED).any():
-            lesion, border = (_crop(m, margin) for m in self._lesion(window, regions))
+            lesion, border = (_crop(m, margin) for m in self._lesion(window, regions, all_tissue))
             core[border & tissue] = LabelValue.ASTROGLIAL_BORDER
             core[lesion] = LabelValue.LESION_CORE
             if self.cavity_known:
@@ -302,7 +304,7 @@ class AssignPass(Pass[None, None]):
         return core, None
 
     def _lesion(
-        self, window: Window, regions: NDArray[np.uint8]
+        self, window: Window, regions: NDArray[np.uint8], tissue: NDArray[np.bool_]
     ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
         """Lesion and border over core and margin."""
         from scimage.kernels import distance
@@ -312,7 +314,7 @@ class AssignPass(Pass[None, None]):
         lesion, outside = (regions & ENCLOSED) > 0, (regions & EXTERIOR) > 0
         inner = distance.distance_within(lesion, self.spacing_um, self.gap_um)
         outer = distance.distance_within(outside, self.spacing_um, self.gap_um)
-        lesion |= bridged & (inner < outer)
+        lesion |= bridged & tissue & (inner < outer)
         edge = distance.dilation(border, self.spacing_um, self.edge_um)
         edge &= lesion & (gfap >= self.inner_threshold)
         lesion &= ~edge

@@ -292,9 +292,7 @@ def _triple(values: Sequence[float]) -> Spacing:
     return z, y, x
 
 
-def _save_tables(
-    folder: str, i: int, components: Components, bit: NDArray[np.uint8]
-) -> None:
+def _save_tables(folder: str, i: int, components: Components, bit: NDArray[np.uint8]) -> None:
     bit = bit.copy()
     bit[0] = 0
     for index, component in components.component.items():

@@ -10,9 +10,9 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from scimage.kernels import jit
 from scimage.phantom._anatomy import Anatomy
 from scimage.phantom._fields import N_FIELDS, label_at
-from scimage.phantom._jit import kernel
 from scimage.phantom._random import normal, site_key, uniform
 
 # Longest semi-axis over equivalent radius at the largest axis ratio: 1.4 ** (2 / 3) < 1.26.
@@ -23,14 +23,14 @@ _JITTER = 0.6
 _ASKEW = np.linalg.qr(np.array([[2.0, 1.0, 0.6], [-0.9, 2.1, 1.1], [0.7, -1.3, 1.9]]))[0]
 
 
-@kernel
+@jit
 def _span(centre: float, reach: float, first: int, size: int, step: float) -> tuple[int, int]:
     begin = max(math.floor((centre - reach) / step) - first, 0)
     end = min(math.ceil((centre + reach) / step) + 1 - first, size)
     return begin, end
 
 
-@kernel
+@jit
 def _ellipsoid(
     out: NDArray[np.float32],
     first: tuple[int, int, int],
@@ -66,7 +66,7 @@ def _ellipsoid(
                         out[z, y, x] += photons * min(covered, 1.0) / samples
 
 
-@kernel
+@jit
 def add_spheroids(
     out: NDArray[np.float32],
     first: tuple[int, int, int],
@@ -100,7 +100,7 @@ def add_spheroids(
         _ellipsoid(out, first, spacing, samples, centre, s[0], s[1], axis, photons * s[5])
 
 
-@kernel
+@jit
 def add_scattered(
     out: NDArray[np.float32],
     first: tuple[int, int, int],
@@ -175,7 +175,7 @@ def add_scattered(
                 _ellipsoid(out, first, spacing, samples, (z, y, x), diameter, ratio, axis, light)
 
 
-@kernel
+@jit
 def _point(
     out: NDArray[np.float32],
     first: tuple[int, int, int],
@@ -196,7 +196,7 @@ def _point(
                     out[p, q, r] += photons * filled * part
 
 
-@kernel
+@jit
 def cover_tubes(
     out: NDArray[np.float32],
     first: tuple[int, int, int],

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from scimage.phantom._jit import kernel
+from scimage.kernels import jit
 from scimage.phantom._random import splitmix
 
 # A pixel holds no more photons than this: full well (convention), above every saturation.
@@ -44,7 +44,7 @@ def gaussian_taps(sigma_um: float, step_um: float) -> NDArray[np.float32]:
     return normalised
 
 
-@kernel
+@jit
 def blur(
     image: NDArray[np.float32],
     z_taps: NDArray[np.float32],
@@ -108,7 +108,7 @@ def photon_tables(read_noise: float) -> PhotonTables:
     return PhotonTables(bits, start[:-1], least, threshold, other, none_left, read)
 
 
-@kernel
+@jit
 def _alias(
     law: NDArray[np.float64],
     least: int,
@@ -148,7 +148,7 @@ def _alias(
         threshold[large[i]] = 0
 
 
-@kernel
+@jit
 def expose(
     emitted: NDArray[np.float32],
     gain_zy: NDArray[np.float32],
@@ -215,7 +215,7 @@ def expose(
     return out
 
 
-@kernel
+@jit
 def lattice_noise(key: np.uint64, i0: int, j0: int, n_i: int, n_j: int) -> NDArray[np.float32]:
     """Noise of unit variance on a plane, smooth over about three samples each way."""
     white = np.empty((n_i + 2, n_j + 2))

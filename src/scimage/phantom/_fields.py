@@ -12,8 +12,8 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from scimage.kernels import jit
 from scimage.phantom._anatomy import Anatomy
-from scimage.phantom._jit import kernel
 from scimage.phantom._random import site_key, uniform
 
 CORD, GREY, HOLLOW, LESION, CAVITY, GRAFT, TEXTURE = range(7)
@@ -25,7 +25,7 @@ _OUTSIDE_UM = 25.0
 _ROUGH_REACH = 1.25
 
 
-@kernel
+@jit
 def _ellipsoid(p: float, q: float, r: float, a: float, b: float, c: float) -> float:
     u, v, w = p / a, q / b, r / c
     radius = math.sqrt(u * u + v * v + w * w)
@@ -35,7 +35,7 @@ def _ellipsoid(p: float, q: float, r: float, a: float, b: float, c: float) -> fl
     return (radius - 1.0) / gradient
 
 
-@kernel
+@jit
 def _lesion(p: float, q: float, r: float, g: Anatomy) -> float:
     a, b, c = float(g.lesion[0]), float(g.lesion[1]), float(g.lesion[2])
     u, v, w = p / a, q / b, r / c
@@ -59,7 +59,7 @@ def _lesion(p: float, q: float, r: float, g: Anatomy) -> float:
     return (radius - math.pow(cube, 1.0 / 3.0)) / gradient
 
 
-@kernel
+@jit
 def _grey(u: float, v: float, capsules: NDArray[np.float64]) -> float:
     nearest = _FAR
     u = abs(u)
@@ -72,7 +72,7 @@ def _grey(u: float, v: float, capsules: NDArray[np.float64]) -> float:
     return nearest
 
 
-@kernel
+@jit
 def distances(z: float, y: float, x: float, g: Anatomy, out: NDArray[np.float64]) -> None:
     """Write the first six fields at one point into `out`."""
     p = z - g.z_mid
@@ -97,7 +97,7 @@ def distances(z: float, y: float, x: float, g: Anatomy, out: NDArray[np.float64]
         out[GRAFT] = min(out[GRAFT], _ellipsoid(p - c[0], v - c[1], w - c[2], c[3], c[4], c[5]))
 
 
-@kernel
+@jit
 def label_of(
     cord: float,
     grey: float,
@@ -125,7 +125,7 @@ def label_of(
     return 2
 
 
-@kernel
+@jit
 def label_at(z: float, y: float, x: float, g: Anatomy, scratch: NDArray[np.float64]) -> int:
     """Label value at one point, in micrometres."""
     distances(z, y, x, g, scratch)
@@ -140,7 +140,7 @@ def label_at(z: float, y: float, x: float, g: Anatomy, scratch: NDArray[np.float
     )
 
 
-@kernel
+@jit
 def labels_at(points: NDArray[np.float64], g: Anatomy) -> NDArray[np.uint8]:
     """Label values at points (n, 3), in micrometres."""
     scratch = np.empty(N_FIELDS)
@@ -150,7 +150,7 @@ def labels_at(points: NDArray[np.float64], g: Anatomy) -> NDArray[np.uint8]:
     return out
 
 
-@kernel
+@jit
 def lattice(
     first: tuple[int, int, int],
     size: tuple[int, int, int],
@@ -187,7 +187,7 @@ def lattice(
     return out
 
 
-@kernel
+@jit
 def count_labels(
     first: tuple[float, float, float],
     step: tuple[float, float, float],

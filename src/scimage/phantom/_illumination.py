@@ -46,9 +46,9 @@ def gains(
     loss = np.exp(-depth / microscope.attenuation_length_um)
 
     planes = {pair: np.ones((shape[pair[0]], shape[pair[1]])) for pair in ((0, 1), (0, 2), (1, 2))}
-    for (a, b), plane in planes.items():
+    for a, b in planes:
         if optical not in (a, b):
-            plane *= _mosaic(parameters.seed, axes[a], axes[b])
+            planes[a, b] *= _mosaic(parameters.seed, axes[a], axes[b])
     # Shadows of the sheet run along the illumination: x, or z when x is the optical axis.
     a, b = (1, 2) if optical == 2 else (0, 1)
     key = stream_key(parameters.seed, "stripes")

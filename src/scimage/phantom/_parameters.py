@@ -260,7 +260,7 @@ PRESETS: Mapping[str, PhantomParameters] = MappingProxyType(
             "mouse",
             "light-sheet-lo",
             seed=1,
-            length_um=2_500.0,
+            length_um=1_800.0,
             margin_um=40.0,
             cord_scale=0.5,
             border_um=50.0,

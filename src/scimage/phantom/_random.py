@@ -10,7 +10,7 @@ import math
 
 import numpy as np
 
-from scimage.phantom._jit import kernel
+from scimage.kernels import jit
 
 # SplitMix64 (Steele, Lea, Flood 2014): golden-ratio increment and finaliser constants.
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
@@ -19,7 +19,7 @@ _MIX_B = np.uint64(0x94D049BB133111EB)
 _TO_UNIT = 1.0 / (1 << 53)
 
 
-@kernel
+@jit
 def splitmix(key: np.uint64, counter: int) -> np.uint64:
     """Hash of one counter in one stream."""
     value = key + np.uint64(counter) * _GOLDEN
@@ -28,7 +28,7 @@ def splitmix(key: np.uint64, counter: int) -> np.uint64:
     return value ^ (value >> np.uint64(31))
 
 
-@kernel
+@jit
 def site_key(key: np.uint64, i: int, j: int, k: int) -> np.uint64:
     """Key of the site (i, j, k) of a global lattice; indices above -2**20."""
     key = splitmix(key, i + (1 << 20))
@@ -36,13 +36,13 @@ def site_key(key: np.uint64, i: int, j: int, k: int) -> np.uint64:
     return splitmix(key, k + (1 << 20))
 
 
-@kernel
+@jit
 def uniform(key: np.uint64, draw: int) -> float:
     """Number in [0, 1) for the given draw of a site."""
     return float(splitmix(key, draw + 1) >> np.uint64(11)) * _TO_UNIT
 
 
-@kernel
+@jit
 def normal(key: np.uint64, draw: int) -> float:
     """Standard normal number (Box-Muller) that uses the draws `draw` and `draw + 1`."""
     radius = math.sqrt(-2.0 * math.log(1.0 - uniform(key, draw)))

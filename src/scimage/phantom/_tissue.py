@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from scimage.kernels import jit
 from scimage.phantom._fields import (
     CAVITY,
     CORD,
@@ -23,7 +24,6 @@ from scimage.phantom._fields import (
     TEXTURE,
     label_of,
 )
-from scimage.phantom._jit import kernel
 
 
 class Stain(NamedTuple):
@@ -43,7 +43,7 @@ class Stain(NamedTuple):
     texture: float
 
 
-@kernel
+@jit
 def _row(nodes: NDArray[np.float32], tz: float, ty: float, out: NDArray[np.float32]) -> None:
     """Interpolate the fields in z and y to one row of nodes along x."""
     i, j = min(int(tz), nodes.shape[0] - 2), min(int(ty), nodes.shape[1] - 2)
@@ -59,19 +59,19 @@ def _row(nodes: NDArray[np.float32], tz: float, ty: float, out: NDArray[np.float
             )
 
 
-@kernel
+@jit
 def _covered(distance: float, width: float) -> float:
     return min(max(0.5 - distance / width, 0.0), 1.0)
 
 
-@kernel
+@jit
 def _profile(lesion: float, border: float, shell: float) -> float:
     """Intensity of the border from 1 in its dense part to 0 at the end of its decay."""
     t = min(max((shell - lesion) / (shell - border), 0.0), 1.0)
     return t * t * (3.0 - 2.0 * t)
 
 
-@kernel
+@jit
 def emit_tissue(
     out: NDArray[np.float32],
     nodes: NDArray[np.float32],
@@ -168,7 +168,7 @@ def emit_tissue(
                         line[x] += part * lit * texture
 
 
-@kernel
+@jit
 def paint_labels(
     out: NDArray[np.uint8],
     nodes: NDArray[np.float32],

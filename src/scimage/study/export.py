@@ -10,9 +10,7 @@ from scimage.image import ResultStore, naming_storage
 __all__ = ["export_table"]
 
 
-def export_table(
-    store: str | Path, table: str, out: str | Path, *, overwrite: bool = False
-) -> int:
+def export_table(store: str | Path, table: str, out: str | Path, *, overwrite: bool = False) -> int:
     """Write a table as CSV or Parquet, by the suffix of `out`; the number of rows is returned.
 
     Parameters
