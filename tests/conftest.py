@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 
 @pytest.fixture(scope="session")
@@ -16,3 +17,9 @@ def data_dir() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no test data in {folder}: set SCIMAGE_TEST_DATA")
     return folder
+
+
+# SCIMAGE_HYPOTHESIS=thorough searches longer, and anew on each run.
+settings.register_profile("quick", max_examples=20, deadline=None, derandomize=True)
+settings.register_profile("thorough", max_examples=500, deadline=None, print_blob=True)
+settings.load_profile(os.environ.get("SCIMAGE_HYPOTHESIS", "quick"))

@@ -69,7 +69,7 @@ class Components:
 
 
 def faces_of(labels: NDArray[np.uint32]) -> tuple[tuple[Shape, bytes], ...]:
-    """Pack the six faces of a block's labels (z, y, x); faces are mostly runs, so they are small."""
+    """Pack the six faces of a block's labels (z, y, x); they are mostly runs, hence small."""
     packed = []
     for axis, end in _FACES:
         face = np.ascontiguousarray(np.take(labels, end, axis=axis))
@@ -80,8 +80,11 @@ def faces_of(labels: NDArray[np.uint32]) -> tuple[tuple[Shape, bytes], ...]:
 def merge_components(blocks: Sequence[BlockComponents]) -> Components:
     """Join the components of all blocks across the faces that they share (6-connected).
 
-    `blocks` are all blocks of a grid, in canonical order.
+    `blocks` are all blocks of a grid. Their order decides only that of the entries of
+    ``Components.component``.
     """
+    from scimage.kernels.components import join_labels, lowest_of_each
+
     offsets = np.zeros(len(blocks) + 1, dtype=np.int64)
     np.cumsum([b.voxels.size for b in blocks], out=offsets[1:])
     at = {b.index: i for i, b in enumerate(blocks)}
@@ -96,12 +99,8 @@ def merge_components(blocks: Sequence[BlockComponents]) -> Components:
             here = _unpack(block.faces[2 * axis + 1])
             there = _unpack(blocks[j].faces[2 * axis])
             both = (here > 0) & (there > 0)
-            pairs = np.unique(
-                np.stack([here[both] + offsets[i], there[both] + offsets[j]]), axis=1
-            )
-            for a, b in pairs.T:
-                _union(parent, int(a), int(b))
-    _, group = np.unique(_roots(parent)[1:], return_inverse=True)
+            join_labels(parent, here[both] + offsets[i], there[both] + offsets[j])
+    _, group = np.unique(lowest_of_each(parent)[1:], return_inverse=True)
     n = int(group.max(initial=-1)) + 1
     first = np.full(n, np.iinfo(np.int64).max)
     np.minimum.at(first, group, _joined([b.first for b in blocks], np.int64))
@@ -111,8 +110,9 @@ def merge_components(blocks: Sequence[BlockComponents]) -> Components:
     voxels = np.zeros(n + 1, dtype=np.int64)
     np.add.at(voxels, component, _joined([b.voxels for b in blocks], np.int64))
     touches = np.zeros((n + 1, 6), dtype=bool)
-    for label, reached in zip(component, (t for b in blocks for t in b.touches), strict=True):
-        touches[label] |= reached
+    reached = np.concatenate([np.empty((0, 6), dtype=bool), *(b.touches for b in blocks)])
+    for face in range(6):
+        touches[component[reached[:, face]], face] = True
     table = {
         b.index: np.concatenate([[0], component[offsets[i] : offsets[i + 1]]])
         for i, b in enumerate(blocks)
@@ -128,24 +128,3 @@ def _unpack(face: tuple[Shape, bytes]) -> NDArray[np.int64]:
     (rows, columns, _), data = face
     flat = np.frombuffer(zlib.decompress(data), dtype=np.uint32)
     return flat.reshape(rows, columns).astype(np.int64)
-
-
-def _union(parent: NDArray[np.int64], a: int, b: int) -> None:
-    a, b = _find(parent, a), _find(parent, b)
-    if a != b:
-        parent[max(a, b)] = min(a, b)
-
-
-def _find(parent: NDArray[np.int64], a: int) -> int:
-    while parent[a] != a:
-        parent[a] = parent[parent[a]]
-        a = int(parent[a])
-    return a
-
-
-def _roots(parent: NDArray[np.int64]) -> NDArray[np.int64]:
-    while True:
-        above = parent[parent]
-        if np.array_equal(above, parent):
-            return parent
-        parent = above

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import pickle
-from collections.abc import Callable, Iterable, Iterator
+import threading
+import time
+import uuid
+from collections import Counter
+from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import Any, Protocol, TypeVar
 
 from scimage.errors import UsageError
@@ -17,6 +22,7 @@ R = TypeVar("R")
 
 # Tasks sent ahead for each worker: enough to hide the scheduler, few enough to stay small.
 _AHEAD = 3
+_POLL_S = 0.02
 
 
 class Executor(Protocol):
@@ -24,8 +30,14 @@ class Executor(Protocol):
 
     workers: int
 
-    def map(self, function: Callable[[T], R], tasks: Iterable[T]) -> Iterator[tuple[int, R]]:
-        """Yield (position of the task, result), in any order; errors are raised as they are."""
+    def map(
+        self, function: Callable[[T], R], tasks: Iterable[T]
+    ) -> Generator[tuple[int, R], None, None]:
+        """Yield (position of the task, result), in any order; errors are raised as they are.
+
+        Tasks are drawn as workers need them. Once the generator is closed or has raised, no task
+        runs any more: the caller may remove what tasks read and write.
+        """
         ...
 
 
@@ -38,7 +50,9 @@ class SerialExecutor:
 
     workers = 1
 
-    def map(self, function: Callable[[T], R], tasks: Iterable[T]) -> Iterator[tuple[int, R]]:
+    def map(
+        self, function: Callable[[T], R], tasks: Iterable[T]
+    ) -> Generator[tuple[int, R], None, None]:
         """Yield (position, result) in order."""
         for i, task in enumerate(tasks):
             sent_function, sent_task = pickle.loads(pickle.dumps((function, task)))
@@ -52,38 +66,76 @@ class DaskExecutor:
         self._client = client
         self.workers = max(1, sum(client.nthreads().values()))
 
-    def map(self, function: Callable[[T], R], tasks: Iterable[T]) -> Iterator[tuple[int, R]]:
+    def map(
+        self, function: Callable[[T], R], tasks: Iterable[T]
+    ) -> Generator[tuple[int, R], None, None]:
         """Yield (position, result) in order of completion."""
         from distributed import as_completed
 
+        run = uuid.uuid4().hex
+        remote = functools.partial(_run_task, run, function)
         waiting = enumerate(tasks)
-        position: dict[str, int] = {}
-        running = as_completed()
+        position: dict[Any, int] = {}
+        # Not the loop of Dask's default client: that may be another one.
+        completed = as_completed(loop=self._client.loop)
+
+        def submit_next() -> None:
+            following = next(waiting, None)
+            if following is not None:
+                i, task = following
+                future = self._client.submit(remote, task, pure=False)
+                position[future] = i
+                completed.add(future)
+
         try:
             for _ in range(_AHEAD * self.workers):
-                self._submit_next(function, waiting, position, running)
-            for future in running:
+                submit_next()
+            for future in completed:
+                i = position.pop(future)
                 result = future.result()
-                i = position.pop(future.key)
                 future.release()
-                self._submit_next(function, waiting, position, running)
+                submit_next()
                 yield i, result
         finally:
-            self._client.cancel(list(running.futures))
+            if position:
+                self._stop(run, list(position))
 
-    def _submit_next(
-        self,
-        function: Callable[[T], R],
-        waiting: Iterator[tuple[int, T]],
-        position: dict[str, int],
-        running: Any,
-    ) -> None:
-        following = next(waiting, None)
-        if following is not None:
-            i, task = following
-            future = self._client.submit(function, task, pure=False)
-            position[future.key] = i
-            running.add(future)
+    def _stop(self, run: str, futures: list[Any]) -> None:
+        """Drop the tasks that wait, and wait for those that run: a thread cannot be stopped."""
+        self._client.cancel(futures)
+        while self._client.status == "running":
+            still_running = self._client.run(_stop_run, run, on_error="ignore")
+            if not any(still_running.values()):
+                break
+            time.sleep(_POLL_S)
+
+
+# On each worker: which runs were stopped, and how many tasks of each run are in work. Dask cancels
+# in its own time, so a task that was under way to a worker could begin after it was cancelled.
+_lock = threading.Lock()
+_stopped: set[str] = set()
+_in_work: Counter[str] = Counter()
+
+
+def _run_task(run: str, function: Callable[[T], R], task: T) -> R | None:
+    with _lock:
+        if run in _stopped:
+            return None
+        _in_work[run] += 1
+    try:
+        return function(task)
+    finally:
+        with _lock:
+            _in_work[run] -= 1
+            if not _in_work[run]:
+                del _in_work[run]
+
+
+def _stop_run(run: str) -> int:
+    """Let no further task of a run begin; the number that have begun and not ended."""
+    with _lock:
+        _stopped.add(run)
+        return _in_work[run]
 
 
 @contextlib.contextmanager
@@ -123,10 +175,10 @@ def open_executor(workers: int = 1, scheduler: str | None = None) -> Iterator[Ex
                     silence_logs=logging.ERROR,
                 )
             )
-            client = stack.enter_context(Client(cluster))
+            client = stack.enter_context(Client(cluster, set_as_default=False))
         else:
             try:
-                client = stack.enter_context(Client(scheduler, timeout=10))
+                client = stack.enter_context(Client(scheduler, timeout=10, set_as_default=False))
             except (OSError, ValueError) as error:
                 raise UsageError(
                     "--scheduler", found=f"no Dask scheduler at {scheduler}",

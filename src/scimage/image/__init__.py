@@ -7,6 +7,7 @@ from scimage.image.results import LabelClass, ResultStore
 from scimage.image.scratch import Scratch, ScratchVolume, scratch_beside
 from scimage.image.storage import naming_storage
 from scimage.image.summary import summarize
+from scimage.image.tiff_export import write_ome_tiff
 from scimage.image.writer import NewImage, PixelSource, write_image
 
 __all__ = [
@@ -27,4 +28,5 @@ __all__ = [
     "scratch_beside",
     "summarize",
     "write_image",
+    "write_ome_tiff",
 ]

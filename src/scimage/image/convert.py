@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +15,7 @@ from scimage.errors import SpacingError, UsageError
 from scimage.image.metadata import Channel, named_channels
 from scimage.image.reader import Image, open_image
 from scimage.image.sources import open_source
+from scimage.image.storage import is_zarr
 from scimage.image.units import absurd_spacing
 from scimage.image.writer import NewImage, PixelSource, write_image
 from scimage.progress import Report, silent
@@ -64,54 +66,71 @@ def convert(
     TargetExistsError, StorageError
         The target cannot be written.
     """
-    if spacing_um is not None and (problem := absurd_spacing(spacing_um)):
-        raise SpacingError(
-            "--spacing", found=problem, expected="micrometres between 0.001 and 10000",
-            remedy="Give the distance between voxel centres along z, y and x.",
-        )  # fmt: skip
-    where = Path(target)
-    if isinstance(source, (str, Path)) and _is_zarr(Path(source)):
-        if Path(source).resolve() == where.resolve():
-            raise UsageError(
-                target, found="the source itself as the target", expected="another place",
-                remedy="Choose another name for the converted image.",
-            )  # fmt: skip
-        image = open_image(source)
+    if spacing_um is not None:
+        _refuse_absurd(spacing_um)
+    single = isinstance(source, (str, Path))
+    files = [Path(source)] if isinstance(source, (str, Path)) else [Path(f) for f in source]
+    # Absolute, so that "." and ".." have names that the parts can be built beside.
+    where = Path(os.path.abspath(target))
+    _refuse_entangled(files, where)
+    name = where.name.removesuffix(".zarr").removesuffix(".ome")
+    if single and is_zarr(files[0]):
+        image = open_image(files[0])
         new = NewImage(
             image.shape,
             image.dtype,
             *_spacing(image.path, image.levels[0].spacing_um, image.spacing_origin, spacing_um),
             _renamed(image.path, image.channels, channels),
             image.levels[0].translation_um,
-            where.name.removesuffix(".zarr").removesuffix(".ome"),
+            name,
         )
-        identity = {"source": image.path, "state": _zarr_state(Path(image.path))}
-        _write(where, new, _ZarrPixels(image), identity, overwrite, workers, report)
+        identity = {"source": os.path.abspath(image.path), "state": _zarr_state(image)}
+        pixels: PixelSource = _ZarrPixels(image)
+        write_image(
+            where, new, pixels, identity, overwrite=overwrite, workers=workers, report=report
+        )
     else:
-        with open_source(source) as stack:
+        with open_source(files[0] if single else files) as stack:
             described = named_channels(stack.channel_names, stack.channel_colors)
             new = NewImage(
                 stack.shape,
                 stack.dtype,
                 *_spacing(stack.path, stack.spacing_um, stack.spacing_origin, spacing_um),
                 _renamed(stack.path, described, channels),
-                name=where.name.removesuffix(".zarr").removesuffix(".ome"),
+                name=name,
             )
-            identity = {"source": stack.path, "state": stack.digest_inputs()}
-            _write(where, new, stack, identity, overwrite, workers, report)
+            identity = {"source": os.path.abspath(stack.path), "state": stack.digest_inputs()}
+            write_image(
+                where, new, stack, identity, overwrite=overwrite, workers=workers, report=report
+            )
     return open_image(where)
 
 
-def _write(
-    target: Path,
-    new: NewImage,
-    pixels: PixelSource,
-    identity: dict[str, Any],
-    overwrite: bool,
-    workers: int,
-    report: Report,
-) -> None:
-    write_image(target, new, pixels, identity, overwrite=overwrite, workers=workers, report=report)
+def _refuse_absurd(spacing_um: Sequence[float]) -> None:
+    problem = absurd_spacing(spacing_um) if len(spacing_um) == 3 else f"{len(spacing_um)} numbers"
+    if problem:
+        raise SpacingError(
+            "--spacing", found=problem, expected="three lengths of 0.001 to 10000 micrometres",
+            remedy="Give the distance between voxel centres along z, y and x.",
+        )  # fmt: skip
+
+
+def _refuse_entangled(files: Sequence[Path], target: Path) -> None:
+    """Writing inside the source would change it, and replacing a folder around it remove it."""
+    for file in files:
+        place, goal = file.resolve(), target.resolve()
+        if place == goal:
+            found = "the source itself as the target"
+        elif place.is_relative_to(goal) and goal.exists():
+            found = "a target that holds the source"
+        elif goal.is_relative_to(place) and is_zarr(place):
+            found = "a target inside the source"
+        else:
+            continue
+        raise UsageError(
+            target, found=found, expected="another place",
+            remedy="Choose another name for the converted image.",
+        )  # fmt: skip
 
 
 def _spacing(
@@ -157,12 +176,10 @@ class _ZarrPixels:
         return np.asarray(self._volumes[channel].read((z, y, x)))
 
 
-def _is_zarr(path: Path) -> bool:
-    return path.is_dir() and any((path / n).exists() for n in ("zarr.json", ".zgroup", ".zattrs"))
-
-
-def _zarr_state(path: Path) -> list[list[Any]]:
+def _zarr_state(image: Image) -> list[list[Any]]:
     """Sizes and times of the metadata files: they change whenever an image is written again."""
-    files = sorted(f for n in ("zarr.json", ".zattrs", "*/.zarray", "*/zarr.json")
-                   for f in path.glob(n))  # fmt: skip
-    return [[str(f.relative_to(path)), f.stat().st_size, f.stat().st_mtime_ns] for f in files]
+    folder = Path(image.path)
+    parts = [folder, folder / image.levels[0].path]
+    files = [part / name for part in parts for name in ("zarr.json", ".zattrs", ".zarray")]
+    stats = [(file, file.stat()) for file in files if file.exists()]
+    return [[str(f.relative_to(folder)), s.st_size, s.st_mtime_ns] for f, s in stats]

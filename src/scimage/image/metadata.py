@@ -5,18 +5,21 @@ The models of `yaozarrs` decide what is valid; this module only translates.
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from scimage.errors import FormatError
+from scimage.errors import FormatError, SpacingError
+from scimage.image.storage import group_attributes
 from scimage.image.units import absurd_spacing, micrometres_per
 
 __all__ = [
     "Channel",
     "Dataset",
     "ImageMetadata",
+    "leaves_store",
     "named_channels",
     "parse_image_label",
     "parse_metadata",
@@ -24,6 +27,8 @@ __all__ = [
 ]
 
 _AXES = "tczyx"
+# Images that a message names when it refuses a plate.
+_NAMED = 3
 _DEFAULT_COLORS = ("00FF00", "0000FF", "FF00FF", "FFFF00", "00FFFF", "FF0000", "FFFFFF")
 
 
@@ -85,8 +90,7 @@ def parse_metadata(path: str, attributes: Mapping[str, Any], zarr_format: int) -
         The group is no OME-Zarr image of version 0.4 or 0.5, its metadata break the
         specification, or it has axes other than t, c, z, y, x.
     """
-    version, ome = _ome_block(path, attributes, zarr_format)
-    _refuse_other_things(path, ome)
+    version, ome = _ome_block(path, attributes, zarr_format, "multiscales")
     image = _validate(path, version, "Image", ome)
     multiscale = image.multiscales[0]
     axes = "".join(axis.name for axis in multiscale.axes)
@@ -106,6 +110,12 @@ def parse_metadata(path: str, attributes: Mapping[str, Any], zarr_format: int) -
     for dataset in multiscale.datasets:
         steps = [t.model_dump() for t in dataset.coordinateTransformations]
         spacing, translation, trouble = _frame(axes, factors, [*steps, *common])
+        if not all(math.isfinite(t) for t in translation):
+            raise FormatError(
+                path, found=f"translation {translation} of level {dataset.path}",
+                expected="finite numbers",
+                remedy="Repair the metadata with the program that wrote them.",
+            )  # fmt: skip
         problem = problem or trouble
         datasets.append(Dataset(_safe_path(path, dataset.path), spacing, translation))
     recorded = attributes.get("scimage", {})
@@ -128,14 +138,7 @@ def parse_image_label(path: str, attributes: Mapping[str, Any], zarr_format: int
     FormatError
         The block is missing or breaks the specification.
     """
-    version, ome = _ome_block(path, attributes, zarr_format)
-    if "image-label" not in ome:
-        raise FormatError(
-            path,
-            found="no 'image-label' metadata",
-            expected=f"an NGFF {version} label image",
-            remedy="Check that the path names one label inside the labels/ group.",
-        )
+    version, ome = _ome_block(path, attributes, zarr_format, "image-label")
     _validate(path, version, "ImageLabel", ome["image-label"])
     return dict(ome["image-label"])
 
@@ -160,7 +163,11 @@ def render_metadata(metadata: ImageMetadata, label: Mapping[str, Any] | None) ->
 
     datasets = []
     for dataset in metadata.datasets:
-        assert dataset.spacing_um is not None
+        if dataset.spacing_um is None:
+            raise SpacingError(
+                metadata.name or "the image", found=f"level {dataset.path} without a voxel size",
+                expected="micrometres along z, y and x", remedy="Give the voxel size.",
+            )  # fmt: skip
         datasets.append(
             {
                 "path": dataset.path,
@@ -199,26 +206,28 @@ def _omero_channel(channel: Channel) -> dict[str, Any]:
 
 
 def _ome_block(
-    path: str, attributes: Mapping[str, Any], zarr_format: int
+    path: str, attributes: Mapping[str, Any], zarr_format: int, wanted: str
 ) -> tuple[str, Mapping[str, Any]]:
-    """Version and the block that holds ``multiscales``: the root in 0.4, ``ome`` in 0.5."""
-    if "ome" in attributes:
-        ome = attributes["ome"]
-        version = str(ome.get("version")) if isinstance(ome, Mapping) else "unreadable"
-    else:
-        ome, version = attributes, "0.4"
-        blocks = [*(attributes.get("multiscales") or []), attributes.get("image-label")]
-        versions = {b.get("version") for b in blocks if isinstance(b, Mapping)} - {None}
-        if versions:
-            version = str(versions.pop())
+    """Version and the block that holds `wanted`: the root in 0.4, ``ome`` in 0.5."""
+    ome = attributes.get("ome", attributes)
+    if not isinstance(ome, Mapping):
+        raise FormatError(
+            path,
+            found="'ome' metadata that cannot be read",
+            expected="OME-Zarr of version 0.4 or 0.5",
+            remedy="Repair the metadata with the program that wrote them.",
+        )
+    version = _stated_version(ome) or ("none stated" if "ome" in attributes else "0.4")
     expected_format = {"0.4": 2, "0.5": 3}.get(version)
-    if not isinstance(ome, Mapping) or expected_format is None:
+    if expected_format is None:
         raise FormatError(
             path,
             found=f"NGFF version {version}",
             expected="OME-Zarr of version 0.4 or 0.5",
             remedy="Convert the image to OME-Zarr 0.5 with the program that wrote it.",
         )
+    if wanted not in ome:
+        raise _something_else(path, ome, wanted)
     if expected_format != zarr_format:
         raise FormatError(
             path,
@@ -229,22 +238,69 @@ def _ome_block(
     return version, ome
 
 
-def _refuse_other_things(path: str, ome: Mapping[str, Any]) -> None:
+def _stated_version(ome: Mapping[str, Any]) -> str | None:
+    """Where 0.5 states it, and then where 0.4 does."""
+    images = ome.get("multiscales")
+    places = [
+        ome,
+        *(images if isinstance(images, list) else []),
+        *(ome.get(key) for key in ("image-label", "plate", "well")),
+    ]
+    stated = [p.get("version") for p in places if isinstance(p, Mapping)]
+    return next((str(version) for version in stated if version is not None), None)
+
+
+def _something_else(path: str, ome: Mapping[str, Any], wanted: str) -> FormatError:
+    if wanted == "image-label":
+        return FormatError(
+            path,
+            found="no 'image-label' metadata",
+            expected="an NGFF label image",
+            remedy="Check that the path names one label inside the labels/ group.",
+        )
     for key, what in (("plate", "a plate"), ("well", "a well"), ("bioformats2raw.layout", "a set")):
-        if key in ome and "multiscales" not in ome:
-            raise FormatError(
+        if key in ome:
+            images = ", ".join(_images_inside(path, ome)[:_NAMED]) or "PATH/0"
+            return FormatError(
                 path,
                 found=f"{what} of several OME-Zarr images",
                 expected="one image",
-                remedy="Name one image inside it, for example PATH/0.",
+                remedy=f"Name one image inside it, for example {images}.",
             )
-    if "multiscales" not in ome:
-        raise FormatError(
-            path,
-            found="a Zarr group without 'multiscales' metadata",
-            expected="an OME-Zarr image",
-            remedy="Name the folder that holds the image, or convert the data first.",
-        )
+    return FormatError(
+        path,
+        found="a Zarr group without 'multiscales' metadata",
+        expected="an OME-Zarr image",
+        remedy="Name the folder that holds the image, or convert the data first.",
+    )
+
+
+def _images_inside(path: str, ome: Mapping[str, Any]) -> list[str]:
+    """Paths of the images of a plate, a well or a bioformats2raw set, as far as they are there."""
+    plate, well = ome.get("plate"), ome.get("well")
+    if isinstance(plate, Mapping):
+        wells = [f"{path}/{p}" for p in _paths(plate.get("wells"))]
+        return [i for w in wells[:_NAMED] for i in _images_inside(w, _block_at(w))]
+    if isinstance(well, Mapping):
+        return [f"{path}/{p}" for p in _paths(well.get("images"))]
+    series = _block_at(f"{path}/OME").get("series")
+    named = [s for s in series if isinstance(s, str)] if isinstance(series, list) else []
+    return [f"{path}/{s}" for s in named]
+
+
+def _paths(members: Any) -> list[str]:
+    listed = members if isinstance(members, list) else []
+    paths = [m.get("path") for m in listed if isinstance(m, Mapping)]
+    return [p for p in paths if isinstance(p, str) and leaves_store(p) is None]
+
+
+def _block_at(path: str) -> Mapping[str, Any]:
+    try:
+        attributes, _ = group_attributes(path)
+    except FormatError:
+        return {}
+    ome = attributes.get("ome", attributes)
+    return ome if isinstance(ome, Mapping) else {}
 
 
 def _validate(path: str, version: str, model: str, data: Any) -> Any:
@@ -296,7 +352,8 @@ def _frame(
             offset[axis] += t
     by_axis = dict(zip(axes, factors, strict=True))
     missing = [axis for axis in "zyx" if by_axis.get(axis) is None]
-    translation = tuple(offset.get(a, 0.0) * (by_axis.get(a) or 1.0) for a in "zyx")
+    # A position without a unit of length says nothing.
+    translation = tuple(offset.get(a, 0.0) * (by_axis.get(a) or 0.0) for a in "zyx")
     if missing:
         absent = [a for a in missing if a not in axes]
         reason = (
@@ -315,12 +372,20 @@ def _triple(values: Sequence[float]) -> tuple[float, float, float]:
     return float(z), float(y), float(x)
 
 
+def leaves_store(path: str) -> str | None:
+    """Say why `path` may not be followed inside a store, or None if it may."""
+    if not path or "\0" in path:
+        return "which names nothing"
+    if path.startswith("/") or "\\" in path or path[1:2] == ":" or ".." in path.split("/"):
+        return "which leaves the store"
+    return None
+
+
 def _safe_path(store: str, path: str) -> str:
-    parts = path.split("/")
-    if path.startswith("/") or ".." in parts or "\\" in path or "\0" in path or not path:
+    if reason := leaves_store(path):
         raise FormatError(
             store,
-            found=f"array path {path!r}, which leaves the store",
+            found=f"array path {path!r}, {reason}",
             expected="a path inside the store",
             remedy="Do not trust this file; ask its author.",
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,7 +12,7 @@ from numpy.typing import NDArray
 
 from scimage.errors import ChannelError, FormatError, SpacingError, UsageError
 from scimage.image.metadata import Channel, ImageMetadata, named_channels, parse_metadata
-from scimage.image.storage import array_at, group_attributes
+from scimage.image.storage import array_at, group_attributes, read_region
 
 __all__ = ["Image", "Level", "Region", "Volume", "open_image"]
 
@@ -60,23 +59,34 @@ class Volume:
         Raises
         ------
         FormatError
-            The data cannot be decoded.
+            The data cannot be decoded, or another array stands there by now.
+        UsageError
+            The region is not inside the volume.
+        StorageError
+            The disk failed.
         """
-        array = array_at(self.store, self.path)
+        for s, n in zip(region, self.shape, strict=True):
+            if not 0 <= s.start <= s.stop <= n:
+                raise UsageError(
+                    f"{self.store}/{self.path}", found=f"a region of {s.start}:{s.stop}",
+                    expected=f"a part of 0:{n}", remedy="Ask for a region inside the volume.",
+                )  # fmt: skip
+        stored = array_at(self.store, self.path).shape
+        if len(stored) != len(self.axes) or self.shape != _zyx(
+            dict(zip(self.axes, stored, strict=True))
+        ):
+            raise FormatError(
+                f"{self.store}/{self.path}",
+                found=f"an array of shape {stored}, replaced since the image was opened",
+                expected=f"the array (z, y, x) of shape {self.shape}",
+                remedy="Open the image again.",
+            )
         where = dict(zip("zyx", region, strict=True))
         index = tuple(
             where[axis] if axis in "zyx" else (self.channel if axis == "c" else 0)
             for axis in self.axes
         )
-        try:
-            data = np.asarray(array[index])
-        except Exception as error:
-            raise FormatError(
-                f"{self.store}/{self.path}",
-                found=f"unreadable pixels at {_text(region)} ({type(error).__name__})",
-                expected="chunks that can be decoded",
-                remedy="The file is damaged: copy it again, or convert the source again.",
-            ) from error
+        data = read_region(self.store, self.path, index)
         data = data.reshape(tuple(s.stop - s.start for s in region))
         return np.ascontiguousarray(data, dtype=data.dtype.newbyteorder("="))
 
@@ -116,6 +126,15 @@ class Image:
                     remedy="Repair the metadata with the program that wrote them.",
                 )
         first = dict(zip(metadata.axes, arrays[0].shape, strict=True))
+        for dataset, array in zip(metadata.datasets, arrays, strict=True):
+            level = dict(zip(metadata.axes, array.shape, strict=True))
+            if any(level[a] > n if a in "zyx" else level[a] != n for a, n in first.items()):
+                raise FormatError(
+                    f"{path}/{dataset.path}",
+                    found=f"a pyramid level of shape {array.shape}",
+                    expected=f"one that is coarser than {arrays[0].shape}, the first",
+                    remedy="Repair the metadata with the program that wrote them.",
+                )
         if first.get("t", 1) != 1:
             raise FormatError(
                 path,
@@ -189,7 +208,8 @@ class Image:
     def channel_index(self, channel: str | int) -> int:
         """Index of a channel given by name or by index.
 
-        A name wins over an index, so that a channel called "1" can be asked for.
+        An integer is an index. Text is a name or, where no channel has it, an index: a channel
+        called "1" can be asked for.
 
         Raises
         ------
@@ -197,6 +217,8 @@ class Image:
             There is no such channel, or more than one of this name.
         """
         names = [c.name for c in self.channels]
+        if not isinstance(channel, str) and 0 <= channel < len(names):
+            return int(channel)
         text = str(channel)
         if names.count(text) == 1:
             return names.index(text)
@@ -254,7 +276,7 @@ class Image:
         return volume.read((z, y, x))
 
     def level_near(self, working_um: float) -> Level:
-        """The coarsest level whose finest in-plane spacing is not above `working_um`.
+        """Find the coarsest level whose spacing along y and x is not above `working_um`.
 
         Full resolution when even that is coarser.
         """
@@ -281,7 +303,3 @@ def open_image(path: str | Path) -> Image:
 
 def _zyx(by_axis: dict[str, int]) -> tuple[int, int, int]:
     return by_axis.get("z", 1), by_axis.get("y", 1), by_axis.get("x", 1)
-
-
-def _text(region: Sequence[slice]) -> str:
-    return "[" + ", ".join(f"{s.start}:{s.stop}" for s in region) + "]"

@@ -13,16 +13,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from scimage.errors import FormatError, UsageError
-from scimage.image.metadata import parse_image_label
+from scimage.image.metadata import leaves_store, parse_image_label
 from scimage.image.reader import Image, open_image
-from scimage.image.storage import (
-    create_group,
+from scimage.image.staging import (
     discard,
-    group_attributes,
-    naming_storage,
+    exclusive,
     publish,
     refuse_existing,
     staging_path,
+)
+from scimage.image.storage import (
+    create_group,
+    drop_consolidated,
+    group_attributes,
+    is_zarr,
+    naming_storage,
     update_attributes,
 )
 from scimage.image.writer import NewImage, PixelSource, write_label_pyramid
@@ -60,7 +65,7 @@ class ResultStore:
 
     @classmethod
     def beside(cls, image: Image, output: str | Path | None) -> ResultStore:
-        """The store for results of `image`: `output`, or the image itself.
+        """Choose the store for results of `image`: `output`, or the image itself.
 
         Raises
         ------
@@ -76,13 +81,7 @@ class ResultStore:
                 remedy="Name a store for the results with --output, or convert the image first.",
             )
         store = cls(image.path if output is None else output)
-        if store.path.exists() and not (store.path / "zarr.json").exists():
-            raise UsageError(
-                store.path,
-                found="something that is not a Zarr format 3 store",
-                expected="a store for results, or a new name",
-                remedy="Choose another --output.",
-            )
+        store._refuse_foreign()
         return store
 
     def label_names(self) -> tuple[str, ...]:
@@ -112,14 +111,14 @@ class ResultStore:
         """Values, names and colours that a label image declares."""
         path = self._member("labels", name)
         label = parse_image_label(str(path), *group_attributes(str(path)))
-        names = {p["label-value"]: p.get("name", "") for p in label.get("properties", [])}
+        names = {p["label-value"]: p.get("name", "") for p in label.get("properties") or []}
         return tuple(
             LabelClass(
                 int(c["label-value"]),
-                names.get(c["label-value"], ""),
+                str(names.get(c["label-value"], "")),
                 tuple(c.get("rgba") or (255, 255, 255, 255)),
             )
-            for c in label.get("colors", [])
+            for c in label.get("colors") or []
         )
 
     def table(self, name: str) -> pa.Table:
@@ -181,14 +180,18 @@ class ResultStore:
         ------
         TargetExistsError
             It exists and `overwrite` is not set.
+        UsageError
+            The voxels are no integers, or another run writes this label.
+        StorageError
+            The disk is full or cannot be written.
         """
         self._prepare("labels", name)
-        label = {
-            "version": "0.5",
-            "colors": [{"label-value": c.value, "rgba": list(c.rgba)} for c in classes],
-            "properties": [{"label-value": c.value, "name": c.name} for c in classes],
-            "source": {"image": "../../"},
-        }
+        label: dict[str, Any] = {"version": "0.5", "source": {"image": "../../"}}
+        if classes:  # NGFF allows no empty lists
+            label |= {
+                "colors": [{"label-value": c.value, "rgba": list(c.rgba)} for c in classes],
+                "properties": [{"label-value": c.value, "name": c.name} for c in classes],
+            }
         target = self.path / "labels" / name
         write_label_pyramid(target, new, source, label, overwrite=overwrite, report=report)
         self._list("labels", name)
@@ -214,19 +217,30 @@ class ResultStore:
             For a feature table: the label image whose objects the rows describe.
         provenance
             How the table was made, kept in its attributes under ``scimage``.
+
+        Raises
+        ------
+        TargetExistsError
+            It exists and `overwrite` is not set.
+        UsageError
+            The table has no column `index_key`, or another run writes this table.
+        StorageError
+            The disk is full or cannot be written.
         """
         import pyarrow as pa
         import pyarrow.parquet as pq
 
+        if index_key not in table.column_names:
+            raise UsageError(
+                name, found=f"no column {index_key!r}",
+                expected=f"one of {', '.join(table.column_names)}",
+                remedy="Name the column that identifies the rows.",
+            )  # fmt: skip
         self._prepare("tables", name)
         target = self.path / "tables" / name
         refuse_existing(target, overwrite)
-        staged = staging_path(target)
-        with naming_storage(staged):
-            discard(staged)
-            create_group(str(staged))
-            pq.write_table(table, staged / "table.parquet")
-        text = pa.types.is_string(table.schema.field(index_key).type)
+        kind_of_index = table.schema.field(index_key).type
+        text = pa.types.is_string(kind_of_index) or pa.types.is_large_string(kind_of_index)
         attributes: dict[str, Any] = {
             "type": kind,
             "table_version": "1",
@@ -237,9 +251,29 @@ class ResultStore:
         }
         if label is not None:
             attributes |= {"region": {"path": f"../labels/{label}"}, "instance_key": index_key}
-        update_attributes(str(staged), attributes)
-        publish(staged, target, overwrite)
+        with exclusive(target):
+            staged = staging_path(target)
+            discard(staged)
+            try:
+                create_group(str(staged))
+                with naming_storage(target):
+                    pq.write_table(table, staged / "table.parquet")
+                update_attributes(str(staged), attributes)
+                publish(staged, target, overwrite)
+            except BaseException:
+                discard(staged)
+                raise
         self._list("tables", name)
+
+    def _refuse_foreign(self) -> None:
+        """Results are Zarr format 3: they go into a store of that format or a new one."""
+        if self.path.exists() and not (self.path / "zarr.json").exists():
+            raise UsageError(
+                self.path,
+                found="a Zarr format 2 store" if is_zarr(self.path) else "no Zarr store",
+                expected="a Zarr format 3 store for results, or a new name",
+                remedy="Name another store for the results with --output.",
+            )
 
     def _prepare(self, kind: str, name: str) -> None:
         if not _NAME.fullmatch(name):
@@ -247,18 +281,24 @@ class ResultStore:
                 name, found="a name that cannot be a folder",
                 expected="letters, digits, '_', '.' and '-'", remedy="Choose another name.",
             )  # fmt: skip
-        for folder in (self.path, self.path / kind):
-            if not (folder / "zarr.json").exists():
-                create_group(str(folder))
+        self._refuse_foreign()
+        with exclusive(self.path / kind, wait=True):
+            for folder in (self.path, self.path / kind):
+                if not (folder / "zarr.json").exists():
+                    create_group(str(folder))
+                drop_consolidated(folder)
 
     def _list(self, kind: str, name: str) -> None:
-        names = [*self._listed(kind)]
-        if name not in names:
-            names.append(name)
-        listed: dict[str, Any] = (
-            {"tables": names} if kind == "tables" else {"ome": {"version": "0.5", "labels": names}}
-        )
-        update_attributes(str(self.path / kind), listed)
+        folder = self.path / kind
+        with exclusive(folder, wait=True):
+            names = [*dict.fromkeys((*self._listed(kind), name))]
+            attributes, _ = group_attributes(str(folder))
+            if kind == "tables":
+                update_attributes(str(folder), {"tables": names})
+            else:
+                ome = attributes.get("ome")
+                kept = ome if isinstance(ome, Mapping) else {"version": "0.5"}
+                update_attributes(str(folder), {"ome": {**kept, "labels": names}})
 
     def _listed(self, kind: str) -> tuple[str, ...]:
         folder = self.path / kind
@@ -267,8 +307,9 @@ class ResultStore:
         attributes, _ = group_attributes(str(folder))
         ome = attributes.get("ome")
         holder = ome if isinstance(ome, Mapping) and kind == "labels" else attributes
-        names = holder.get(kind, [])
-        return tuple(n for n in names if isinstance(n, str) and _NAME.fullmatch(n))
+        names = holder.get(kind)
+        listed = names if isinstance(names, list) else []
+        return tuple(n for n in listed if isinstance(n, str) and not leaves_store(n))
 
     def _member(self, kind: str, name: str) -> Path:
         listed = self._listed(kind)

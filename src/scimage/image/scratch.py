@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from scimage.image.reader import Region
-from scimage.image.storage import array_at, create_array, discard, naming_storage
+from scimage.image.staging import discard
+from scimage.image.storage import create_array, naming_storage, read_region, write_region
 
 __all__ = ["Scratch", "ScratchVolume", "scratch_beside"]
 
@@ -29,12 +29,11 @@ class ScratchVolume:
 
     def read(self, region: Region) -> NDArray[Any]:
         """Read (z, y, x)."""
-        return np.asarray(array_at(self.store, self.path)[region])
+        return read_region(self.store, self.path, region)
 
     def write(self, region: Region, data: NDArray[Any]) -> None:
         """Write (z, y, x); regions of different writers may not share a chunk."""
-        with naming_storage(self.store):
-            array_at(self.store, self.path)[region] = data
+        write_region(self.store, self.path, region, data)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +55,7 @@ class Scratch:
 def scratch_beside(
     store: Path, shape: tuple[int, int, int], block: tuple[int, int, int]
 ) -> Iterator[Scratch]:
-    """A scratch folder beside `store`, where workers see it too; removed at the end."""
+    """Make a scratch folder beside `store`, where workers see it too; removed at the end."""
     unique = f"{os.getpid()}-{uuid.uuid4().hex[:8]}"
     folder = store.with_name(f".{store.name}.scratch-{unique}")
     with naming_storage(folder):

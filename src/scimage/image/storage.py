@@ -1,4 +1,4 @@
-"""The door to Zarr: open safely, create sharded arrays, stage beside the target and publish.
+"""The door to Zarr: open safely, read and write regions, create sharded arrays.
 
 No other module of scimage talks to zarr.
 """
@@ -9,45 +9,56 @@ import contextlib
 import errno
 import json
 import os
-import shutil
+import re
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from scimage.errors import FormatError, ScimageError, StorageError, TargetExistsError
+from scimage.errors import FormatError, ScimageError, StorageError
 
 if TYPE_CHECKING:
     import numpy as np
     import zarr
+    from numpy.typing import NDArray
 
 __all__ = [
     "array_at",
     "create_array",
     "create_group",
+    "drop_consolidated",
+    "folder_bytes",
     "group_attributes",
+    "is_zarr",
     "naming_storage",
-    "publish",
-    "staging_path",
+    "read_region",
     "update_attributes",
+    "write_chunk",
+    "write_region",
 ]
 
-# Decoders that only compute. Anything else (pickle, JSON objects, msgpack, plug-ins) is refused
-# before a byte is decoded.
+Index = tuple[int | slice, ...]
+
+# Decoders that only compute, without the prefix "numcodecs." that Zarr format 3 puts before
+# some. Anything else (pickle, JSON objects, msgpack, plug-ins) is refused before it is loaded.
 _SAFE_CODECS = {
-    *(
-        "bytes",
-        "blosc",
-        "zstd",
-        "gzip",
-        "crc32c",
-        "transpose",
-        "sharding_indexed",
-        "numcodecs.zlib",
-    ),
-    *("zlib", "lz4", "bz2", "lzma", "shuffle", "delta", "packbits", "numcodecs.lz4"),
+    *("bytes", "blosc", "zstd", "gzip", "crc32c", "transpose", "sharding_indexed"),
+    *("zlib", "lz4", "bz2", "lzma", "shuffle", "delta", "packbits"),
 }
-_NUMERIC_KINDS = "uif"
+# Type names of Zarr format 2 ("<u2") and 3 ("uint16").
+_NUMERIC = re.compile(r"[<>|=]?[uif][1248]|u?int(8|16|32|64)|float(16|32|64)")
+_ZARR_FILES = ("zarr.json", ".zgroup", ".zattrs", ".zarray")
+
+
+def is_zarr(path: Path) -> bool:
+    """Whether `path` is a folder that Zarr wrote."""
+    return path.is_dir() and any((path / name).exists() for name in _ZARR_FILES)
+
+
+def folder_bytes(path: Path) -> int:
+    """Bytes that the files below `path` take."""
+    return sum(f.stat().st_size for f in path.rglob("*") if f.is_file())
 
 
 def group_attributes(path: str) -> tuple[dict[str, Any], int]:
@@ -58,16 +69,22 @@ def group_attributes(path: str) -> tuple[dict[str, Any], int]:
     FormatError
         There is no Zarr group at `path`.
     """
-    group = _open_group(path, "r")
+    group = _open_group(Path(path), "r")
     return dict(group.attrs), group.metadata.zarr_format
 
 
 def update_attributes(path: str, attributes: Mapping[str, Any]) -> None:
-    """Replace these attributes of the group at `path`, creating the group if needed."""
+    """Replace these attributes of the group at `path`."""
     with naming_storage(path):
-        if not (Path(path) / "zarr.json").exists():
-            create_group(path)
-        _open_group(path, "r+").update_attributes(dict(attributes))
+        _open_group(Path(path), "r+").update_attributes(dict(attributes))
+
+
+def drop_consolidated(path: Path) -> None:
+    """Remove a consolidated copy of the metadata of all members, which a new member outdates."""
+    content = _json(path / "zarr.json")
+    if isinstance(content, Mapping) and content.get("consolidated_metadata"):
+        # zarr writes the group anew without the copy that it was told not to use.
+        update_attributes(str(path), {})
 
 
 def create_group(path: str) -> None:
@@ -75,7 +92,7 @@ def create_group(path: str) -> None:
     import zarr
 
     with naming_storage(path):
-        zarr.create_group(path, zarr_format=3)
+        zarr.create_group(Path(path), zarr_format=3)
 
 
 def create_array(
@@ -97,7 +114,7 @@ def create_array(
 
     with naming_storage(path):
         zarr.create_array(
-            path,
+            Path(path),
             shape=tuple(shape),
             dtype=dtype,
             chunks=tuple(chunk),
@@ -110,25 +127,94 @@ def create_array(
 
 
 def array_at(store: str, path: str) -> zarr.Array[Any]:
-    """Open the array `path` inside `store`; one handle a process is kept.
+    """Open the array `path` inside `store` to read it; a process keeps one handle.
 
     Raises
     ------
     FormatError
         It is missing, damaged, not numeric, or compressed with a codec that is not allowed.
     """
-    return _array_at(store, path)
+    return _array(Path(store, path), "r")
+
+
+def read_region(store: str, path: str, index: Index) -> NDArray[Any]:
+    """Read a part of the array `path` inside `store`.
+
+    Raises
+    ------
+    FormatError
+        The array is missing or unsafe, or its chunks cannot be decoded.
+    StorageError
+        The disk failed.
+    """
+    import numpy as np
+
+    array = array_at(store, path)
+    try:
+        return np.asarray(array[index])
+    except MemoryError:
+        raise
+    except Exception as error:
+        where = f"{store}/{path}"
+        if isinstance(error, OSError) and error.errno is not None:
+            raise _reading_failed(where, error) from error
+        raise FormatError(
+            where,
+            found=f"unreadable pixels at {_text(index)} ({_short(error)})",
+            expected="chunks that can be decoded",
+            remedy="The file is damaged: copy it again, or convert the source again.",
+        ) from error
+
+
+def write_region(store: str, path: str, index: Index, data: NDArray[Any]) -> None:
+    """Write a part of the array `path` inside `store`; writers may not share a chunk."""
+    with naming_storage(store):
+        _array(Path(store, path), "r+")[index] = data
+
+
+def write_chunk(store: str, path: str, index: Index, data: NDArray[Any]) -> None:
+    """Write one whole chunk, or shard where there are any, and wait until the disk has it."""
+    where = Path(store, path)
+    with naming_storage(store):
+        array = _array(where, "r+")
+        array[index] = data
+        starts = [i if isinstance(i, int) else i.start for i in index]
+        unit = array.shards or array.chunks
+        key = array.metadata.encode_chunk_key(
+            tuple(start // n for start, n in zip(starts, unit, strict=True))
+        )
+        # Chunks of zeros have no file.
+        with contextlib.suppress(FileNotFoundError), (where / key).open("rb") as file:
+            os.fsync(file.fileno())
+
+
+def _array(where: Path, mode: Any) -> zarr.Array[Any]:
+    for name in ("zarr.json", ".zarray"):
+        try:
+            state = (where / name).stat()
+        except OSError:
+            continue
+        # Its metadata file tells whether another process has replaced the array.
+        stamp = (state.st_ino, state.st_size, state.st_mtime_ns)
+        return _open_array(where, name, stamp, mode)
+    raise FormatError(
+        where,
+        found="no Zarr array",
+        expected="the array that the metadata name",
+        remedy="Check that the image was copied whole, or convert it again.",
+    )
 
 
 @lru_cache(maxsize=64)
-def _array_at(store: str, path: str) -> zarr.Array[Any]:
+def _open_array(where: Path, name: str, _stamp: tuple[int, ...], mode: Any) -> zarr.Array[Any]:
     import zarr
 
-    where = f"{store}/{path}"
+    _refuse_unsafe(where, _json(where / name))
     try:
-        array = zarr.open_array(where, mode="r+" if os.access(where, os.W_OK) else "r")
-    except ScimageError:
-        raise
+        with warnings.catch_warnings():
+            # What zarr-python finds unusual about a foreign file, the user cannot change.
+            warnings.simplefilter("ignore")
+            return zarr.open_array(where, mode=mode, zarr_format=3 if name == "zarr.json" else 2)
     except Exception as error:
         raise FormatError(
             where,
@@ -136,12 +222,32 @@ def _array_at(store: str, path: str) -> zarr.Array[Any]:
             expected="the array that the metadata name",
             remedy="Check that the image was copied whole, or convert it again.",
         ) from error
-    _refuse_unsafe(where, array)
-    return array
 
 
-def _refuse_unsafe(where: str, array: zarr.Array[Any]) -> None:
-    metadata = array.metadata.to_dict()
+def _json(file: Path) -> Any:
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise _reading_failed(file, error) from error
+    except (ValueError, RecursionError) as error:
+        raise FormatError(
+            file,
+            found=f"unreadable metadata ({_short(error)})",
+            expected="JSON",
+            remedy="The file is damaged: copy it again, or convert the source again.",
+        ) from error
+
+
+def _reading_failed(where: object, error: OSError) -> StorageError:
+    return StorageError(
+        where,
+        found=f"reading failed ({_short(error)})",
+        expected="a working disk",
+        remedy="Check that the disk is connected and that you may read the file.",
+    )
+
+
+def _refuse_unsafe(where: Path, metadata: Any) -> None:
     unsafe = sorted(_codec_names(metadata) - _SAFE_CODECS)
     if unsafe:
         raise FormatError(
@@ -150,10 +256,18 @@ def _refuse_unsafe(where: str, array: zarr.Array[Any]) -> None:
             expected=f"one of {', '.join(sorted(_SAFE_CODECS))}",
             remedy="Write the image again with one of these codecs.",
         )
-    if array.dtype.kind not in _NUMERIC_KINDS or array.dtype.hasobject:
+    if not isinstance(metadata, Mapping) or metadata.get("node_type", "array") != "array":
         raise FormatError(
             where,
-            found=f"data type {array.dtype}",
+            found="something else than a Zarr array",
+            expected="the array that the metadata name",
+            remedy="Check that the image was copied whole, or convert it again.",
+        )
+    dtype = metadata.get("data_type", metadata.get("dtype"))
+    if not isinstance(dtype, str) or not _NUMERIC.fullmatch(dtype):
+        raise FormatError(
+            where,
+            found=f"data type {dtype}",
             expected="integers or floating point numbers",
             remedy="Write the image again with a numeric data type.",
         )
@@ -163,45 +277,56 @@ def _codec_names(node: Any) -> set[str]:
     """Every codec named in array metadata of Zarr format 2 or 3, nested ones included."""
     names: set[str] = set()
     if isinstance(node, Mapping):
-        for key, value in node.items():
-            if key in ("codecs", "index_codecs", "compressor", "compressors", "filters"):
-                for codec in value if isinstance(value, (list, tuple)) else [value]:
-                    if isinstance(codec, Mapping):
-                        names.add(str(codec.get("name", codec.get("id"))).lower())
-                        names |= _codec_names(codec.get("configuration", {}))
-                    elif codec is not None:
-                        plain = codec.get_config() if hasattr(codec, "get_config") else {}
-                        names.add(str(plain.get("id", type(codec).__name__)).lower())
+        for key in ("codecs", "index_codecs", "compressor", "filters"):
+            value = node.get(key)
+            for codec in value if isinstance(value, list) else [value]:
+                if isinstance(codec, Mapping):
+                    names.add(str(codec.get("name", codec.get("id"))).removeprefix("numcodecs."))
+                    names |= _codec_names(codec.get("configuration"))
+                elif codec is not None:
+                    names.add(str(codec))
     return names
 
 
-def _open_group(path: str, mode: Any) -> zarr.Group:
+def _open_group(path: Path, mode: Any) -> zarr.Group:
     import zarr
 
-    if not Path(path).is_dir():
-        missing = not Path(path).exists()
-        raise FormatError(
-            path,
-            found="no such file or folder" if missing else "a file",
-            expected="an OME-Zarr folder",
-            remedy="Check the path." if missing else "Convert it: scimage convert SOURCE IMAGE.",
-        )
+    if not path.is_dir():
+        url = "://" in str(path) or re.match(r"[a-z0-9]+:/[^/]", str(path))
+        if url:
+            found, remedy = "an address", "Download the image, or mount where it is."
+        elif path.exists():
+            found, remedy = "a file", "Convert it: scimage convert SOURCE IMAGE."
+        else:
+            found, remedy = "no such file or folder", "Check the path."
+        raise FormatError(path, found=found, expected="an OME-Zarr folder", remedy=remedy)
+    zarr_format: Any = 3 if (path / "zarr.json").exists() else 2
     try:
-        return zarr.open_group(path, mode=mode, use_consolidated=False)
-    except ScimageError:
-        raise
+        return zarr.open_group(path, mode=mode, zarr_format=zarr_format, use_consolidated=False)
+    except OSError as error:
+        if mode != "r" and error.errno is not None and not isinstance(error, FileNotFoundError):
+            raise
+        raise _no_group(path, error) from error
     except Exception as error:
-        raise FormatError(
-            path,
-            found=f"no readable Zarr group ({_short(error)})",
-            expected="an OME-Zarr folder",
-            remedy="Name the folder that holds the image, or convert the data first.",
-        ) from error
+        raise _no_group(path, error) from error
+
+
+def _no_group(path: Path, error: Exception) -> FormatError:
+    return FormatError(
+        path,
+        found=f"no readable Zarr group ({_short(error)})",
+        expected="an OME-Zarr folder",
+        remedy="Name the folder that holds the image, or convert the data first.",
+    )
 
 
 def _short(error: BaseException) -> str:
     text = " ".join(str(error).split())
     return f"{type(error).__name__}: {text[:120]}" if text else type(error).__name__
+
+
+def _text(index: Index) -> str:
+    return ", ".join(str(i) if isinstance(i, int) else f"{i.start}:{i.stop}" for i in index)
 
 
 @contextlib.contextmanager
@@ -224,58 +349,3 @@ def naming_storage(path: object) -> Iterator[None]:
         raise StorageError(
             path, found=found, expected="a writable place with enough room", remedy=remedy
         ) from error
-
-
-def staging_path(target: Path) -> Path:
-    """Where the parts of `target` are built: beside it, under a hidden name."""
-    return target.with_name(f".{target.name}.partial")
-
-
-def refuse_existing(target: Path, overwrite: bool) -> None:
-    """Raise unless `target` is free or may be replaced."""
-    if target.exists() and not overwrite:
-        raise TargetExistsError(
-            target,
-            found="it exists already",
-            expected="a name that is free",
-            remedy="Choose another name, or replace it with --overwrite.",
-        )
-
-
-def publish(staged: Path, target: Path, overwrite: bool) -> None:
-    """Move the finished `staged` folder to `target`; what stood there goes only afterwards."""
-    refuse_existing(target, overwrite)
-    with naming_storage(target):
-        retired = target.with_name(f".{target.name}.replaced")
-        _remove(retired)
-        if target.exists():
-            target.rename(retired)
-        staged.rename(target)
-        _remove(retired)
-    _array_at.cache_clear()
-
-
-def discard(path: Path) -> None:
-    """Remove a staging folder that will not be published."""
-    _remove(path)
-    _array_at.cache_clear()
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
-
-
-def folder_bytes(path: Path) -> int:
-    """Bytes that the files below `path` take."""
-    return sum(f.stat().st_size for f in path.rglob("*") if f.is_file())
-
-
-def write_json(path: Path, content: Any) -> None:
-    """Write JSON so that a reader sees the old text or the new, never half of one."""
-    partial = path.with_name(f".{path.name}.partial")
-    with naming_storage(path):
-        partial.write_text(json.dumps(content, indent=2, sort_keys=True), encoding="utf-8")
-        partial.replace(path)

@@ -8,7 +8,7 @@ from typing import Any
 from scimage.image.reader import open_image
 from scimage.image.results import ResultStore
 from scimage.image.sources import open_source
-from scimage.image.storage import folder_bytes, group_attributes
+from scimage.image.storage import folder_bytes, group_attributes, is_zarr
 
 __all__ = ["summarize"]
 
@@ -27,7 +27,7 @@ def summarize(path: str | Path) -> dict[str, Any]:
         It is none of these, or damaged.
     """
     where = Path(path)
-    if not where.is_dir() or not any((where / n).exists() for n in ("zarr.json", ".zgroup")):
+    if not is_zarr(where):
         with open_source(path) as source:
             return {
                 "path": str(path),

@@ -8,6 +8,7 @@ levels are first collected in a scratch array and then cut into shards of their 
 from __future__ import annotations
 
 import itertools
+import math
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -18,27 +19,23 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from scimage.errors import UsageError
 from scimage.image.metadata import Channel, Dataset, ImageMetadata, render_metadata
 from scimage.image.pyramid import Layout, PyramidLevel, plan_layout, plan_pyramid
 from scimage.image.reader import Region
-from scimage.image.storage import (
-    array_at,
-    create_array,
-    create_group,
-    discard,
-    naming_storage,
-    publish,
-    refuse_existing,
-    staging_path,
-    update_attributes,
-    write_json,
-)
+from scimage.image.staging import Ledger, discard, exclusive, refuse_existing, staging_path
+from scimage.image.storage import create_array, read_region, update_attributes, write_chunk
 from scimage.progress import Report, silent
 
 __all__ = ["NewImage", "PixelSource", "write_image", "write_label_pyramid"]
 
 _BAND_BYTES = 2**28
-_SCRATCH = ".scratch"
+_INTEGERS = ("uint8", "int8", "uint16", "int16", "uint32", "int32")
+# Sums of their blocks stay exact in 64 bits.
+_PIXEL_TYPES = (*_INTEGERS, "float32", "float64")
+_LABEL_TYPES = (*_INTEGERS, "uint64", "int64")
+# Of the arrays that a stopped run left; not continued by a version that lays them out otherwise.
+_LAYOUT_VERSION = 2
 
 
 class PixelSource(Protocol):
@@ -95,27 +92,27 @@ def write_image(
     Raises
     ------
     TargetExistsError
-        `target` exists and `overwrite` is not set.
+        `target` exists and `overwrite` is not set, or it is no Zarr folder.
+    UsageError
+        The image is empty or of a type that has no exact mean, or another run writes `target`.
     StorageError
         The disk is full or cannot be written.
     """
+    _check(target, new, _PIXEL_TYPES)
     refuse_existing(target, overwrite)
-    staged = staging_path(target)
     levels = plan_pyramid(new.shape[1:], new.spacing_um)
-    journal = _Journal(
-        staged, {**identity, "shape": new.shape, "dtype": str(new.dtype), "written_by": 1}
-    )
-    _write_levels(staged, levels, new.shape[0], new.dtype, source, "mean", journal, workers, report)
-    metadata = _metadata(new, levels)
-    coarsest = array_at(str(staged), str(len(levels) - 1))
-    channels = tuple(
-        replace(channel, window=_window(np.asarray(coarsest[c])))
-        for c, channel in enumerate(new.channels)
-    )
-    update_attributes(str(staged), render_metadata(replace(metadata, channels=channels), None))
-    journal.remove()
-    publish(staged, target, overwrite)
-    return journal.reused
+    with exclusive(target):
+        ledger = Ledger(staging_path(target), _identity(new, levels, identity))
+        _Writing(ledger, levels, new.shape[0], new.dtype, "mean").run(source, workers, report)
+        metadata = _metadata(new, levels)
+        store, coarsest = str(ledger.image), str(len(levels) - 1)
+        channels = tuple(
+            replace(channel, window=_window(read_region(store, coarsest, (c,))))
+            for c, channel in enumerate(new.channels)
+        )
+        update_attributes(store, render_metadata(replace(metadata, channels=channels), None))
+        ledger.publish(target, overwrite)
+    return ledger.reused
 
 
 def write_label_pyramid(
@@ -129,18 +126,52 @@ def write_label_pyramid(
 ) -> None:
     """Write one NGFF label image with its pyramid by mode; `new.shape` has one channel.
 
-    `label` is the content of its ``image-label`` metadata.
+    `label` is the content of its ``image-label`` metadata. A label that was stopped is started
+    anew.
     """
+    _check(target, new, _LABEL_TYPES)
     refuse_existing(target, overwrite)
-    staged = staging_path(target)
-    discard(staged)
     levels = plan_pyramid(new.shape[1:], new.spacing_um)
-    journal = _Journal(staged, {"label": target.name})
-    _write_levels(staged, levels, None, new.dtype, source, "mode", journal, 1, report)
-    metadata = replace(_metadata(new, levels), axes="zyx", channels=())
-    update_attributes(str(staged), render_metadata(metadata, label))
-    journal.remove()
-    publish(staged, target, overwrite)
+    with exclusive(target):
+        staged = staging_path(target)
+        discard(staged)
+        try:
+            ledger = Ledger(staged, _identity(new, levels, {}))
+            _Writing(ledger, levels, None, new.dtype, "mode").run(source, 1, report)
+            metadata = replace(_metadata(new, levels), axes="zyx", channels=())
+            update_attributes(str(ledger.image), render_metadata(metadata, label))
+            ledger.publish(target, overwrite)
+        except BaseException:
+            discard(staged)
+            raise
+
+
+def _check(target: Path, new: NewImage, dtypes: Sequence[str]) -> None:
+    if min(new.shape) < 1:
+        raise UsageError(
+            target, found=f"an image of shape {new.shape}", expected="at least one voxel",
+            remedy="Check what the image is made from.",
+        )  # fmt: skip
+    if new.dtype.name not in dtypes:
+        raise UsageError(
+            target, found=f"voxels of type {new.dtype}", expected=f"one of {', '.join(dtypes)}",
+            remedy="Save the source with another type.",
+        )  # fmt: skip
+
+
+def _identity(
+    new: NewImage, levels: Sequence[PyramidLevel], source: Mapping[str, Any]
+) -> dict[str, Any]:
+    """All that decides which bytes the shards hold."""
+    return {
+        "layout_version": _LAYOUT_VERSION,
+        "source": dict(source),
+        "channels": new.shape[0],
+        "dtype": new.dtype.str,
+        "levels": [
+            [*level.shape, *level.factors, *plan_layout(level.shape).shard] for level in levels
+        ],
+    }
 
 
 def _metadata(new: NewImage, levels: Sequence[PyramidLevel]) -> ImageMetadata:
@@ -179,144 +210,105 @@ def _window(sample: NDArray[Any]) -> tuple[float, float, float, float]:
     return float(limits.min), float(limits.max), start, end
 
 
-class _Journal:
-    """Which shards of a staged image are finished, so that a stopped run can go on."""
+class _Writing:
+    """The levels of one new image: (c, z, y, x), or (z, y, x) without channels.
 
-    def __init__(self, staged: Path, identity: Mapping[str, Any]) -> None:
-        self._folder = staged
-        self._identity_file = staged / ".identity.json"
-        self._file = staged / ".finished.txt"
-        wanted = _plain(identity)
-        if self._identity() != wanted:
-            discard(staged)
-            with naming_storage(staged):
-                staged.mkdir(parents=True)
-            create_group(str(staged))
-            write_json(self._identity_file, wanted)
-        self._done = self._finished()
-        self.reused = len(self._done)
+    Parameters
+    ----------
+    ledger
+        Where the image grows, and what of it is finished.
+    n_channels
+        None for a label image, which has no channel axis.
+    """
 
-    def _identity(self) -> Any:
-        import json
-
-        try:
-            return json.loads(self._identity_file.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return None
-
-    def _finished(self) -> set[str]:
-        try:
-            lines = self._file.read_text(encoding="utf-8").splitlines(keepends=True)
-        except OSError:
-            return set()
-        # A line without its end was being written when the run stopped.
-        return {line.rstrip("\n") for line in lines if line.endswith("\n")}
-
-    def has(self, step: str) -> bool:
-        return step in self._done
-
-    def add(self, step: str) -> None:
-        with naming_storage(self._folder), self._file.open("a", encoding="utf-8") as file:
-            file.write(f"{step}\n")
-        self._done.add(step)
-
-    def remove(self) -> None:
-        discard(self._folder / _SCRATCH)
-        self._identity_file.unlink()
-        self._file.unlink(missing_ok=True)
-
-
-def _plain(value: Any) -> Any:
-    import json
-
-    return json.loads(json.dumps(value))
-
-
-def _write_levels(
-    staged: Path,
-    levels: Sequence[PyramidLevel],
-    n_channels: int | None,
-    dtype: np.dtype[Any],
-    source: PixelSource,
-    reduce: Literal["mean", "mode"],
-    journal: _Journal,
-    workers: int,
-    report: Report,
-) -> None:
-    """Write all levels under `staged`; arrays are (c, z, y, x), or (z, y, x) for labels."""
-    store, lead = str(staged), (() if n_channels is None else (n_channels,))
-    layouts = [plan_layout(level.shape) for level in levels]
-    one = (1,) * len(lead)
-    for i, (level, layout) in enumerate(zip(levels, layouts, strict=True)):
-        if not (staged / str(i) / "zarr.json").exists():
-            create_array(
-                f"{store}/{i}",
-                shape=(*lead, *level.shape),
-                dtype=dtype,
-                chunk=(*one, *layout.chunk),
-                shard=(*one, *layout.shard),
-                axes="czyx" if lead else "zyx",
-            )
-        scratch = staged / _SCRATCH / str(i)
-        if i and not (scratch / "zarr.json").exists():
-            piece = [-(-s // f) for s, f in zip(layouts[0].shard, level.factors, strict=True)]
-            with naming_storage(scratch):
+    def __init__(
+        self,
+        ledger: Ledger,
+        levels: Sequence[PyramidLevel],
+        n_channels: int | None,
+        dtype: np.dtype[Any],
+        reduce: Literal["mean", "mode"],
+    ) -> None:
+        self._ledger = ledger
+        self._levels = levels
+        self._channels = range(n_channels or 1)
+        self._has_channels = n_channels is not None
+        self._dtype = dtype
+        self._how = reduce
+        self._layouts = [plan_layout(level.shape) for level in levels]
+        self._image, self._scratch = str(ledger.image), str(ledger.scratch)
+        lead = () if n_channels is None else (n_channels,)
+        one = (1,) * len(lead)
+        for i, (level, layout) in enumerate(zip(levels, self._layouts, strict=True)):
+            shape = (*lead, *level.shape)
+            if not (ledger.image / str(i) / "zarr.json").exists():
                 create_array(
-                    str(scratch), shape=(*lead, *level.shape), dtype=dtype, chunk=(*one, *piece)
+                    f"{self._image}/{i}",
+                    shape=shape,
+                    dtype=dtype,
+                    chunk=(*one, *layout.chunk),
+                    shard=(*one, *layout.shard),
+                    axes="czyx" if lead else "zyx",
                 )
+            if i and not (ledger.scratch / str(i) / "zarr.json").exists():
+                piece = [
+                    -(-s // f) for s, f in zip(self._layouts[0].shard, level.factors, strict=True)
+                ]
+                create_array(f"{self._scratch}/{i}", shape=shape, dtype=dtype, chunk=(*one, *piece))
 
-    channels = range(n_channels or 1)
-    steps = [
-        len(list(_tiles(level.shape, layout.shard))) * len(channels)
-        for level, layout in zip(levels, layouts, strict=True)
-    ]
-    total, count = sum(steps), 0
+    def run(self, source: PixelSource, workers: int, report: Report) -> None:
+        """Write the shards that the ledger lacks."""
+        todo = len(self._channels) * sum(
+            math.prod(-(-n // s) for n, s in zip(level.shape, layout.shard, strict=True))
+            for level, layout in zip(self._levels, self._layouts, strict=True)
+        )
+        progress = itertools.count(self._ledger.reused + 1)
 
-    def write_first(channel: int, region: Region, data: NDArray[Any]) -> None:
-        index = ((channel,) if lead else ()) + region
-        array_at(store, "0")[index] = data
-        for i, coarse in _reduce(data, levels, dtype, reduce):
-            into = tuple(
+        def finished(step: str) -> None:
+            self._ledger.add(step)
+            report("write", next(progress), todo)
+
+        with _Pool(workers, finished) as pool:
+            for channel in self._channels:
+                for band, shards in _bands(
+                    self._levels[0].shape, self._layouts[0], self._dtype.itemsize
+                ):
+                    missing = [s for s in shards if not self._ledger.has(_step(0, channel, s))]
+                    if not missing:
+                        continue
+                    pixels = source.read(channel, *band)
+                    for region in missing:
+                        inside = tuple(
+                            slice(r.start - b.start, r.stop - b.start)
+                            for r, b in zip(region, band, strict=True)
+                        )
+                        step = _step(0, channel, region)
+                        pool.submit(step, self._write_first, channel, region, pixels[inside])
+            pool.drain()
+            for i, channel in itertools.product(range(1, len(self._levels)), self._channels):
+                for region in _tiles(self._levels[i].shape, self._layouts[i].shard):
+                    step = _step(i, channel, region)
+                    if not self._ledger.has(step):
+                        pool.submit(step, self._write_coarse, i, channel, region)
+            pool.drain()
+
+    def _write_first(self, channel: int, region: Region, data: NDArray[Any]) -> None:
+        write_chunk(self._image, "0", self._index(channel, region), data)
+        for i, coarse in _reduce(data, self._levels, self._dtype, self._how):
+            into = [
                 slice(r.start // f, r.start // f + n)
-                for r, f, n in zip(region, levels[i].factors, coarse.shape, strict=True)
-            )
-            array_at(store, f"{_SCRATCH}/{i}")[((channel,) if lead else ()) + into] = coarse
+                for r, f, n in zip(region, self._levels[i].factors, coarse.shape, strict=True)
+            ]
+            index = self._index(channel, (into[0], into[1], into[2]))
+            write_chunk(self._scratch, str(i), index, coarse)
 
-    def write_coarse(level: int, channel: int, region: Region) -> None:
-        index = ((channel,) if lead else ()) + region
-        array_at(store, str(level))[index] = array_at(store, f"{_SCRATCH}/{level}")[index]
+    def _write_coarse(self, level: int, channel: int, region: Region) -> None:
+        index = self._index(channel, region)
+        data = read_region(self._scratch, str(level), index)
+        write_chunk(self._image, str(level), index, data)
 
-    def finished(step: str) -> None:
-        nonlocal count
-        journal.add(step)
-        count += 1
-        report("write", count, total)
-
-    with naming_storage(staged), _Pool(workers, finished) as pool:
-        for channel in channels:
-            for band, shards in _bands(levels[0].shape, layouts[0], dtype.itemsize):
-                todo = [s for s in shards if not journal.has(_step(0, channel, s))]
-                count += len(shards) - len(todo)
-                if not todo:
-                    continue
-                pixels = source.read(channel, *band)
-                for region in todo:
-                    inside = tuple(
-                        slice(r.start - b.start, r.stop - b.start)
-                        for r, b in zip(region, band, strict=True)
-                    )
-                    pool.submit(
-                        _step(0, channel, region), write_first, channel, region, pixels[inside]
-                    )
-        pool.drain()
-        for i, channel in itertools.product(range(1, len(levels)), channels):
-            for region in _tiles(levels[i].shape, layouts[i].shard):
-                step = _step(i, channel, region)
-                if journal.has(step):
-                    count += 1
-                else:
-                    pool.submit(step, write_coarse, i, channel, region)
-        pool.drain()
+    def _index(self, channel: int, region: Region) -> tuple[int | slice, ...]:
+        return (channel, *region) if self._has_channels else region
 
 
 def _reduce(
@@ -345,8 +337,7 @@ def _tiles(shape: Sequence[int], tile: Sequence[int]) -> Iterator[Region]:
         [slice(start, min(start + t, n)) for start in range(0, n, t)]
         for n, t in zip(shape, tile, strict=True)
     ]
-    for z, y, x in itertools.product(*spans):
-        yield z, y, x
+    yield from itertools.product(*spans)
 
 
 def _bands(

@@ -4,3 +4,7 @@ Each module is one family of kernels and is imported by its name, so that only w
 needs is compiled. Kernels take arrays and scalars and return arrays; they know nothing of
 stores, parameter objects, progress or threads.
 """
+
+from scimage.kernels._jit import jit
+
+__all__ = ["jit"]

@@ -9,7 +9,16 @@ from numpy.typing import NDArray
 
 from scimage.kernels._jit import jit
 
-__all__ = ["label_components", "measure_components"]
+__all__ = [
+    "join_labels",
+    "label_components",
+    "lowest_of_each",
+    "measure_components",
+    "reached_faces",
+]
+
+# Labels are uint32; at most every second voxel begins a new one.
+_MOST_VOXELS = 2**33 - 4
 
 
 def label_components(mask: NDArray[np.bool_]) -> tuple[NDArray[np.uint32], int]:
@@ -26,7 +35,14 @@ def label_components(mask: NDArray[np.bool_]) -> tuple[NDArray[np.uint32], int]:
         (z, y, x) of uint32: 0 outside, 1, 2, ... in the order of each component's first voxel.
     n
         Number of components.
+
+    Raises
+    ------
+    ValueError
+        The mask has so many voxels that uint32 might not number its components.
     """
+    if mask.size > _MOST_VOXELS:
+        raise ValueError(f"{mask.size} voxels; at most {_MOST_VOXELS} can be labelled at once")
     labels = np.zeros(mask.shape, dtype=np.uint32)
     parent = np.zeros(mask.size // 2 + 2, dtype=np.uint32)
     return labels, int(_label(np.ascontiguousarray(mask), labels, parent))
@@ -90,7 +106,20 @@ def _label(mask, labels, parent):  # type: ignore[no-untyped-def]
 def measure_components(
     labels: NDArray[np.uint32], n: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Voxels and flat index of the first voxel of each of the `n` components of `labels`."""
+    """Size and first voxel of each component.
+
+    Parameters
+    ----------
+    labels
+        (z, y, x) of uint32, from :func:`label_components`.
+    n
+        Number of components.
+
+    Returns
+    -------
+    voxels, first
+        (n,) of int64: number of voxels, and flat index of the first, of component 1, 2, ...
+    """
     voxels = np.zeros(n, dtype=np.int64)
     first = np.zeros(n, dtype=np.int64)
     _measure(labels.ravel(), voxels, first)
@@ -107,10 +136,33 @@ def _measure(labels, voxels, first):  # type: ignore[no-untyped-def]
             voxels[label - 1] += 1
 
 
-def reached_faces(labels: NDArray[Any], n: int) -> NDArray[np.bool_]:
-    """Which components reach which face of the array: (n, 6), z low, z high, y low, ..."""
+def reached_faces(labels: NDArray[np.uint32], n: int) -> NDArray[np.bool_]:
+    """Which of the `n` components of `labels` (z, y, x) reach which face of the array.
+
+    (n, 6) of bool; faces in the order z low, z high, y low, y high, x low, x high.
+    """
     reached = np.zeros((n + 1, 6), dtype=bool)
     for face in range(6):
-        plane = np.take(labels, (0, -1)[face % 2], axis=face // 2)
-        reached[np.unique(plane), face] = True
+        reached[np.take(labels, (0, -1)[face % 2], axis=face // 2), face] = True
     return reached[1:]
+
+
+@jit
+def join_labels(parent: NDArray[Any], one: NDArray[Any], other: NDArray[Any]) -> None:
+    """Join the sets of ``one[i]`` and ``other[i]`` for every i, in place.
+
+    `parent` is (n,) of int64, at first ``arange(n)``; the lowest member stands for its set, so
+    the outcome does not depend on the order of the pairs.
+    """
+    for i in range(one.size):
+        _join(parent, one[i], other[i])
+
+
+@jit
+def lowest_of_each(parent: NDArray[Any]) -> NDArray[Any]:
+    """Lowest member of the set of each element, (n,) of int64, after :func:`join_labels`."""
+    lowest = parent.copy()
+    for i in range(lowest.size):
+        # A parent is never above its child, and so it is already settled.
+        lowest[i] = lowest[lowest[i]]
+    return lowest

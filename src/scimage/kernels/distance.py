@@ -37,7 +37,8 @@ def distance_within(
     Returns
     -------
     (z, y, x) of float32, in micrometres. A separable minimum of sums of squares, exact but for
-    rounding, and the same bits wherever the voxel lies in the array.
+    rounding, and the same bits wherever the voxel lies in the array. A distance equal to the
+    radius is within it, also when it exceeds it by rounding (up to one part in 2 million).
     """
     rz, ry, rx = reach(radius_um, spacing_um)
     squared = np.where(mask, np.float32(0), np.float32(np.inf))
@@ -71,9 +72,7 @@ def _lower_envelope(values, steps):  # type: ignore[no-untyped-def]
     return out
 
 
-def dilation(
-    mask: NDArray[np.bool_], spacing_um: Spacing, radius_um: float
-) -> NDArray[np.bool_]:
+def dilation(mask: NDArray[np.bool_], spacing_um: Spacing, radius_um: float) -> NDArray[np.bool_]:
     """All voxels whose centre is within `radius_um` of the centre of a voxel in `mask`."""
     return np.isfinite(distance_within(mask, spacing_um, radius_um))
 

@@ -76,9 +76,8 @@ def rounded_mean(
         for f, n, s in zip(factors, covered, sums.shape, strict=True)
     ]
     n = counts[0][:, None, None] * counts[1][None, :, None] * counts[2][None, None, :]
-    if sums.dtype.kind == "i":
-        return ((2 * sums + n) // (2 * n)).astype(dtype)
-    return (sums / n).astype(dtype)
+    means: NDArray[Any] = (2 * sums + n) // (2 * n) if sums.dtype.kind == "i" else sums / n
+    return means.astype(dtype, copy=False)
 
 
 def block_mode(labels: NDArray[Any], factors: tuple[int, int, int]) -> NDArray[Any]:

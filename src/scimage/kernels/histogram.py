@@ -17,8 +17,20 @@ BINS = 65536
 
 
 def count(values: NDArray[Any]) -> NDArray[np.int64]:
-    """Count the finite values of an array of any shape and real dtype; (65536,) of int64."""
-    bits = np.ascontiguousarray(values, dtype=np.float32).reshape(-1).view(np.uint32)
+    """Count the values that are finite as float32.
+
+    Parameters
+    ----------
+    values
+        Any shape, any real dtype.
+
+    Returns
+    -------
+    (65536,) of int64.
+    """
+    with np.errstate(over="ignore"):
+        numbers = np.ascontiguousarray(values, dtype=np.float32)
+    bits = numbers.reshape(-1).view(np.uint32)
     counts = np.zeros(BINS, dtype=np.int64)
     _count(bits, counts)
     return counts
@@ -30,8 +42,5 @@ def _count(bits, counts):  # type: ignore[no-untyped-def]
         b = bits[i]
         if (b & np.uint32(0x7F800000)) == np.uint32(0x7F800000):
             continue
-        if b & np.uint32(0x80000000):
-            b = ~b
-        else:
-            b = b | np.uint32(0x80000000)
+        b = ~b if b & np.uint32(0x80000000) else b | np.uint32(0x80000000)
         counts[b >> np.uint32(16)] += 1

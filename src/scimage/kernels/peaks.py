@@ -88,7 +88,8 @@ def _maxima(response, scale, cut, mz, my, mx, found):  # type: ignore[no-untyped
             row = response[z, y]
             for x in range(mx, response.shape[2] - mx):
                 value = row[x]
-                if value < lowest or value < cut[scale[z, y, x]]:
+                # Not "<": a value that is no number is no maximum.
+                if not value >= lowest or not value >= cut[scale[z, y, x]]:
                     continue
                 highest = True
                 for dz in range(-1, 2):
@@ -140,12 +141,13 @@ def roundness(
     `step` is the distance (z, y, x) in voxels over which differences are taken; `smoothed` must
     reach that far around each point.
     """
-    return _roundness(smoothed, points, step[1], step[2], spacing_um[1], spacing_um[2])
+    out = np.empty(len(points), dtype=np.float64)
+    _roundness(smoothed, points, step[1], step[2], spacing_um[1], spacing_um[2], out)
+    return out
 
 
 @jit
-def _roundness(smoothed, points, y, x, sy, sx):  # type: ignore[no-untyped-def]
-    out = np.empty(points.shape[0], dtype=np.float64)
+def _roundness(smoothed, points, y, x, sy, sx, out):  # type: ignore[no-untyped-def]
     for i in range(points.shape[0]):
         pz, py, px = points[i, 0], points[i, 1], points[i, 2]
         plane = smoothed[pz]
@@ -161,7 +163,6 @@ def _roundness(smoothed, points, y, x, sy, sx):  # type: ignore[no-untyped-def]
         mean = (yy + xx) / 2
         half = np.sqrt(((yy - xx) / 2) ** 2 + yx**2)
         out[i] = (mean - half) / (mean + half) if mean + half > 0 else -1.0
-    return out
 
 
 def half_maximum_diameter(
@@ -195,7 +196,8 @@ def half_maximum_diameter(
     (n,) of float64, in micrometres.
     """
     angles = np.arange(16) * (2 * np.pi / 16)
-    return _half_maximum(
+    out = np.empty(len(points), dtype=np.float64)
+    _half_maximum(
         image,
         points,
         offsets,
@@ -204,7 +206,9 @@ def half_maximum_diameter(
         spacing_um[2],
         np.sin(angles),
         np.cos(angles),
+        out,
     )
+    return out
 
 
 @jit
@@ -219,9 +223,8 @@ def _bilinear(plane, y, x, dy, dx):  # type: ignore[no-untyped-def]
 
 
 @jit
-def _half_maximum(image, points, offsets, diameters, sy, sx, sines, cosines):  # type: ignore[no-untyped-def]
+def _half_maximum(image, points, offsets, diameters, sy, sx, sines, cosines, out):  # type: ignore[no-untyped-def]
     steps = 34
-    out = np.empty(points.shape[0], dtype=np.float64)
     values = np.empty((sines.size, steps), dtype=np.float64)
     widths = np.empty(sines.size, dtype=np.float64)
     for i in range(points.shape[0]):
@@ -248,7 +251,6 @@ def _half_maximum(image, points, offsets, diameters, sy, sx, sines, cosines):  #
                         widths[a] = reach * (k - 1 + part) / (steps - 1)
                     break
         out[i] = 2 * np.median(widths)
-    return out
 
 
 def ball_and_ring(
@@ -284,19 +286,31 @@ def ball_and_ring(
         ring has no voxel it is the mean of the ball.
     """
     low, high = np.array(inside[0]), np.array(inside[1])
-    return _ball_and_ring(
-        image, points, offsets, radii_um, ring_um[0], ring_um[1], np.array(spacing_um), low, high
+    gap, thick = ring_um
+    means, medians = (np.empty(len(points), dtype=np.float64) for _ in range(2))
+    _ball_and_ring(
+        image,
+        points,
+        offsets,
+        radii_um,
+        gap,
+        thick,
+        np.array(spacing_um),
+        low,
+        high,
+        means,
+        medians,
     )
+    return means, medians
 
 
 @jit
-def _ball_and_ring(image, points, offsets, radii, gap, thick, spacing, low, high):  # type: ignore[no-untyped-def]
-    n = points.shape[0]
-    means = np.empty(n, dtype=np.float64)
-    medians = np.empty(n, dtype=np.float64)
+def _ball_and_ring(  # type: ignore[no-untyped-def]
+    image, points, offsets, radii, gap, thick, spacing, low, high, means, medians
+):
     first = np.empty(3, dtype=np.int64)
     last = np.empty(3, dtype=np.int64)
-    for i in range(n):
+    for i in range(points.shape[0]):
         r = radii[i]
         reach = r + gap + thick
         room = 1
@@ -306,7 +320,7 @@ def _ball_and_ring(image, points, offsets, radii, gap, thick, spacing, low, high
             last[a] = min(high[a] - 1 - p, int(np.floor(offsets[i, a] + reach / spacing[a])))
             room *= max(0, last[a] - first[a] + 1)
         ring = np.empty(room, dtype=np.float64)
-        in_ring, in_ball, total = 0, 0, 0.0
+        in_ring, in_ball, total = 0, 0, np.float64(0)
         for dz in range(first[0], last[0] + 1):
             z2 = ((dz - offsets[i, 0]) * spacing[0]) ** 2
             for dy in range(first[1], last[1] + 1):
@@ -325,7 +339,6 @@ def _ball_and_ring(image, points, offsets, radii, gap, thick, spacing, low, high
             in_ball = 1
         means[i] = total / in_ball
         medians[i] = np.median(ring[:in_ring]) if in_ring else means[i]
-    return means, medians
 
 
 @jit

@@ -24,8 +24,9 @@ def gaussian_weights(sigma_px: float) -> NDArray[np.float32]:
     radius = math.ceil(_TRUNCATE * sigma_px)
     if radius == 0:
         return np.ones(1, dtype=np.float32)
-    half = np.exp(-0.5 * (np.arange(radius + 1) / sigma_px) ** 2)
-    return (half / (half[0] + 2 * half[1:].sum())).astype(np.float32)
+    half: NDArray[np.float64] = np.exp(-0.5 * (np.arange(radius + 1) / sigma_px) ** 2)
+    half /= half[0] + 2 * half[1:].sum()
+    return half.astype(np.float32)
 
 
 def smooth(
@@ -44,7 +45,8 @@ def smooth(
     Returns
     -------
     (z - 2 rz, y - 2 ry, x - 2 rx) of float32. Each voxel is the same sum in the same order
-    wherever it lies in the array, so blocks with a halo give the same bits as the whole.
+    wherever it lies in the array, so blocks with a halo give the same bits as the whole. Without
+    any smoothing it is `padded` itself where that is float32.
     """
     data = np.ascontiguousarray(padded, dtype=np.float32)
     if weights[2].size > 1:

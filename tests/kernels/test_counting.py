@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+import numpy as np
+import oracles.histogram as histogram_oracle
+import oracles.profile as profile_oracle
+import pytest
+from hypothesis import given
+from hypothesis.extra import numpy as hnp
+
+from scimage.kernels.histogram import BINS, count
+from scimage.kernels.profile import count_by_section
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int16, np.float32, np.float64])
+def test_values_of_every_dtype_fall_into_the_bins_of_their_upper_bits(dtype):
+    values = np.random.default_rng(0).normal(0, 120, (5, 7, 11))
+    values = (values if np.issubdtype(dtype, np.floating) else np.abs(values) % 250).astype(dtype)
+
+    counts = count(values)
+
+    assert counts.shape == (BINS,)
+    np.testing.assert_array_equal(counts, histogram_oracle.count(values))
+
+
+def test_negative_int16_values_are_counted_below_zero():
+    counts = count(np.array([-32768, -1, 0, 1, 32767], dtype=np.int16))
+
+    assert counts[: BINS // 2].sum() == 2
+    assert counts.sum() == 5
+
+
+def test_values_that_are_not_finite_are_not_counted():
+    assert count(np.array([np.nan, -np.nan, np.inf, -np.inf, 1.0], dtype=np.float32)).sum() == 1
+
+
+def test_values_beyond_float32_are_not_counted():
+    assert count(np.array([1e300, -1e300, 1.0])).sum() == 1
+
+
+def test_an_empty_array_has_no_counts():
+    assert count(np.zeros((0,), dtype=np.uint16)).sum() == 0
+
+
+def test_saturated_images_fill_one_bin():
+    counts = count(np.full((4, 5, 6), 65535, dtype=np.uint16))
+
+    assert counts.max() == counts.sum() == 120
+
+
+@given(
+    values=hnp.arrays(
+        np.float32, hnp.array_shapes(max_dims=3, max_side=6), elements={"allow_subnormal": True}
+    )
+)
+def test_any_floats_are_counted_as_their_bits_say(values):
+    np.testing.assert_array_equal(count(values), histogram_oracle.count(values))
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+@pytest.mark.parametrize("shape", [(4, 5, 6), (1, 5, 6), (4, 1, 6), (4, 5, 1), (1, 1, 1)])
+def test_sections_are_counted_as_numpy_counts_them(shape, axis):
+    labels = np.random.default_rng(1).integers(0, 256, shape, dtype=np.uint8)
+
+    counts, sums = count_by_section(labels, (10, 200, 3000), axis)
+
+    expected_counts, expected_sums = profile_oracle.count_by_section(labels, (10, 200, 3000), axis)
+    np.testing.assert_array_equal(counts, expected_counts)
+    np.testing.assert_array_equal(sums, expected_sums)
+
+
+def test_index_sums_beyond_32_bits_are_exact():
+    labels = np.full((2, 2, 2), 7, dtype=np.uint8)
+
+    _, sums = count_by_section(labels, (2**31, 2**33, 2**40), 0)
+
+    assert sums[7].tolist() == [8 * 2**31 + 4, 8 * 2**33 + 4, 8 * 2**40 + 4]
