@@ -78,9 +78,7 @@ def short_demo(cache: Path, length_um: float = 1_100.0) -> list[Row]:
     ]
 
 
-def crop_rows(
-    cache: Path, preset: str, size_um: tuple[float, float, float], *, smallest_share: float = 0.5
-) -> list[Row]:
+def crop_rows(cache: Path, preset: str, size_um: tuple[float, float, float]) -> list[Row]:
     """Cells in a box around the middle of the graft, of a phantom too large to store whole."""
     made = Phantom(PRESETS[preset])
     centres = _centres(made)
@@ -131,7 +129,18 @@ def _lesion_rows(
             measure="HD95 um", value=_hd95_um(mine, real, lesion.level.spacing_um),
             floor=Floor(50, at_most=True),
         ),
+        row(
+            compared="cavity {4}", truth=f"{volumes['cavity']:.4g} mm3",
+            found=f"{lesion.measurements['cavity_mm3']:.4g} mm3",
+            measure="Dice", value=dice(found == LabelValue.CAVITY, truth == LabelValue.CAVITY),
+            note=f"share that is truly canal or fissure: {_canal_share(found, truth):.2f}",
+        ),
     ]  # fmt: skip
+
+
+def _canal_share(found: NDArray[np.uint8], truth: NDArray[np.uint8]) -> float:
+    inside = truth[found == LabelValue.CAVITY]
+    return float(np.mean(inside == LabelValue.CANAL_OR_FISSURE)) if inside.size else 0.0
 
 
 def _graft_rows(
@@ -229,9 +238,7 @@ class _Part:
         self._first = [s.start for s in region]
 
     def read(self, channel: int, *region: slice) -> NDArray[Any]:
-        z, y, x = (
-            slice(s.start + f, s.stop + f) for s, f in zip(region, self._first, strict=True)
-        )
+        z, y, x = (slice(s.start + f, s.stop + f) for s, f in zip(region, self._first, strict=True))
         return self._made.render(self._made.channels[channel], (z, y, x))
 
 

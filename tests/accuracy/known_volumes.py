@@ -80,7 +80,7 @@ def sphere(data: Path, cache: Path) -> Row:
     found = profile.volume_mm3(*range(128, 256))
     return _volume_row(
         "NEUBIAS sphere", "voxels above half, radius 64 um", truth, found, 0.03,
-        "spacing 8/4/4 read from the file",
+        "spacing 8/4/4 read from the file; the radius is inferred (16 pixels), not stated there",
     )  # fmt: skip
 
 

@@ -103,9 +103,7 @@ def test_lesion_writes_labels_and_tables_into_a_separate_store(
     assert "lesion_core" in told.out
 
 
-def test_measure_reports_the_volume_of_each_label(
-    scimage_command, tmp_path: Path
-) -> None:
+def test_measure_reports_the_volume_of_each_label(scimage_command, tmp_path: Path) -> None:
     mask = np.zeros((6, 10, 10), dtype=np.uint8)
     mask[2:4, 2:7, 2:7] = 3
     tifffile.imwrite(tmp_path / "mask.tif", mask, photometric="minisblack")

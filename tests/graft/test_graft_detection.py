@@ -14,7 +14,9 @@ HNA = GraftParameters(nuclei="HNA")
 
 
 def lattice(shape_um, step_um, first_um):
-    axes = [np.arange(f, n - f / 2, step_um) for n, f in zip(shape_um, (first_um,) * 3, strict=True)]
+    axes = [
+        np.arange(f, n - f / 2, step_um) for n, f in zip(shape_um, (first_um,) * 3, strict=True)
+    ]
     jitter = np.random.default_rng(1).uniform(-2, 2, (len(list(itertools.product(*axes))), 3))
     return np.array(list(itertools.product(*axes))) + jitter
 

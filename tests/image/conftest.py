@@ -100,6 +100,12 @@ def ramp() -> Callable[..., NDArray[Any]]:
     return make
 
 
+@pytest.fixture(autouse=True)
+def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Do not wait for the disk after each of thousands of tiny files."""
+    monkeypatch.setattr(os, "fsync", lambda file: None)
+
+
 @pytest.fixture
 def tiny_shards(monkeypatch: pytest.MonkeyPatch) -> None:
     """Chunks of 8^3 in shards of 16^2 x 8 voxels, so that small images have many of both."""
@@ -107,8 +113,6 @@ def tiny_shards(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pyramid, "_CHUNK_VOXELS", 8**3)
     monkeypatch.setattr(pyramid, "_SHARD_VOXELS", 8 * 16**2)
     monkeypatch.setattr(pyramid, "_SMALLEST_LEVEL", 8)
-    # Thousands of tiny files wait long for the disk.
-    monkeypatch.setattr(os, "fsync", lambda file: None)
 
 
 @pytest.fixture

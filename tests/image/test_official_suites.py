@@ -50,18 +50,19 @@ def items(folder: Path, version: str, suite: str) -> Iterator[tuple[str, dict[st
 @pytest.mark.parametrize("suite", PARSERS)
 @pytest.mark.parametrize("version", ["0.4", "0.5"])
 def test_suite_items_are_accepted_or_refused(folder: Path, version: str, suite: str) -> None:
-    answers, expected = {}, {}
+    answers, expected, subjects = {}, {}, set()
     for name, data, valid in items(folder, version, suite):
         expected[name] = valid != ((version, suite, name) in DIFFERENT)
         try:
             PARSERS[suite](name, data, {"0.4": 2, "0.5": 3}[version])
         except FormatError as error:
-            assert str(error).startswith(f"{name}: ")
             answers[name] = False
+            subjects.add((name, error.subject))
         else:
             answers[name] = True
     assert len(answers) >= 1
     assert answers == expected
+    assert all(name == subject for name, subject in subjects)
 
 
 def test_items_of_the_next_version_are_refused_by_their_version(folder: Path) -> None:
@@ -72,7 +73,10 @@ def test_items_of_the_next_version_are_refused_by_their_version(folder: Path) ->
     for store in stores:
         with pytest.raises(FormatError) as caught:
             open_image(store)
-        ome = json.loads((store / "zarr.json").read_text())["attributes"].get("ome")
+        try:
+            ome = json.loads((store / "zarr.json").read_text())["attributes"].get("ome")
+        except ValueError:  # some invalid items of the suite are not even JSON
+            continue
         if isinstance(ome, dict) and "version" in ome:
             stated += 1
             assert caught.value.found == f"NGFF version {ome['version']}"
@@ -191,12 +195,16 @@ def test_the_cardiomyocytes_of_fractal_are_read_with_their_label(folder: Path) -
 
 def test_single_metadata_examples_are_accepted(folder: Path) -> None:
     examples = folder / "models_examples" / "examples"
-    accepted = []
+    accepted, refused = [], []
     for version, zarr_format in (("v04", 2), ("v05", 3)):
         for file in sorted((examples / version).glob("*.json")):
             content = json.loads(file.read_text())
             attributes = content.get("attributes", content)
             if "multiscales" in attributes.get("ome", attributes):
-                parse_metadata(str(file), attributes, zarr_format)
-                accepted.append(f"{version}/{file.stem}")
-    assert accepted
+                try:
+                    parse_metadata(str(file), attributes, zarr_format)
+                    accepted.append(f"{version}/{file.stem}")
+                except FormatError as error:
+                    refused.append((f"{version}/{file.stem}", error.found))
+    assert len(accepted) == 5
+    assert refused == [("v05/image_no_version_example", "NGFF version none stated")]

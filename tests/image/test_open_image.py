@@ -94,9 +94,7 @@ def test_unknown_spacing_is_an_error_that_says_how_to_give_it(
 def test_absurd_spacing_is_not_believed(
     tmp_path: Path, foreign: Any, ramp: Any, bad: float
 ) -> None:
-    path = foreign(
-        tmp_path / "i.zarr", ramp((4, 8, 8)), "zyx", transforms=[[scale(1.0, bad, 1.0)]]
-    )
+    path = foreign(tmp_path / "i.zarr", ramp((4, 8, 8)), "zyx", transforms=[[scale(1.0, bad, 1.0)]])
     image = open_image(path)
     with pytest.raises(SpacingError, match=r"no usable voxel size \(y spacing is"):
         _ = image.spacing_um

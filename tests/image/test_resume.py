@@ -104,9 +104,7 @@ def test_a_stopped_run_of_another_identity_is_discarded(
 
 
 @pytest.mark.parametrize("damage", ["", "{", '{"levels": 1}'])
-def test_a_damaged_ledger_is_discarded(
-    tmp_path: Path, write: Any, ramp: Any, damage: str
-) -> None:
+def test_a_damaged_ledger_is_discarded(tmp_path: Path, write: Any, ramp: Any, damage: str) -> None:
     target, array = tmp_path / "i.ome.zarr", ramp((1, 8, 33, 33))
     with pytest.raises(Cancelled):
         write(target, array, report=stop_after(5))
@@ -129,9 +127,7 @@ def test_a_half_written_ledger_line_does_not_count(tmp_path: Path, write: Any, r
     np.testing.assert_array_equal(open_image(target).read(0), array[0])
 
 
-def test_what_a_killed_write_leaves_is_not_published(
-    tmp_path: Path, write: Any, ramp: Any
-) -> None:
+def test_what_a_killed_write_leaves_is_not_published(tmp_path: Path, write: Any, ramp: Any) -> None:
     target, array = tmp_path / "i.ome.zarr", ramp((1, 8, 33, 33))
     with pytest.raises(Cancelled):
         write(target, array, report=stop_after(5))

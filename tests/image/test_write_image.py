@@ -1,4 +1,4 @@
-"""Writing an image: its pixels, its pyramid, its metadata, and what stands at its name meanwhile."""
+"""Writing an image: pixels, pyramid, metadata, and what stands at its name meanwhile."""
 
 from __future__ import annotations
 
@@ -54,9 +54,7 @@ def test_every_level_holds_the_exact_means_of_full_resolution_blocks(
     assert len(image.levels) >= 3
     for level in image.levels:
         assert level.spacing_um is not None
-        factors = tuple(
-            round(s / t) for s, t in zip(level.spacing_um, spacing, strict=True)
-        )
+        factors = tuple(round(s / t) for s, t in zip(level.spacing_um, spacing, strict=True))
         for c in range(shape[0]):
             expected = block_means(array[c], factors)  # type: ignore[arg-type]
             stored = image.read(c, level=level.index)

@@ -3,12 +3,12 @@ from __future__ import annotations
 import math
 
 import numpy as np
-import oracles.peaks as oracle
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+import oracles.peaks as oracle
 from scimage.kernels import peaks
 
 ONE = (1, 1, 1)
@@ -149,7 +149,7 @@ def test_flat_surroundings_give_no_offset():
 @pytest.mark.parametrize("step", [(1, 1, 1), (1, 2, 3)])
 def test_roundness_is_the_ratio_of_numpys_eigenvalues(step):
     smoothed = np.random.default_rng(3).normal(size=(3, 12, 14)).astype(np.float32)
-    points = np.argwhere(np.ones((3, 5, 7), dtype=bool)) + (0, 3, 3)
+    points = np.argwhere(np.ones((3, 5, 7), dtype=bool)) + np.array((0, 3, 3))
     spacing = (2.0, 0.7, 1.1)
 
     result = peaks.roundness(smoothed, points, step, spacing)

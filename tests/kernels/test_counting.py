@@ -1,12 +1,12 @@
 from __future__ import annotations
 
 import numpy as np
-import oracles.histogram as histogram_oracle
-import oracles.profile as profile_oracle
 import pytest
 from hypothesis import given
 from hypothesis.extra import numpy as hnp
 
+import oracles.histogram as histogram_oracle
+import oracles.profile as profile_oracle
 from scimage.kernels.histogram import BINS, count
 from scimage.kernels.profile import count_by_section
 

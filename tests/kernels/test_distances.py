@@ -1,12 +1,12 @@
 from __future__ import annotations
 
 import numpy as np
-import oracles.distance as oracle
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+import oracles.distance as oracle
 from scimage.kernels.distance import closing, dilation, distance_within, erosion, reach
 
 SPACINGS = [(1.0, 1.0, 1.0), (5.0, 1.25, 1.25), (0.3, 0.7, 1.1), (8.0, 2.0, 0.5)]

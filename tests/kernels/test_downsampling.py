@@ -1,9 +1,9 @@
 from __future__ import annotations
 
 import numpy as np
-import oracles.downsample as oracle
 import pytest
 
+import oracles.downsample as oracle
 from scimage.kernels.downsample import block_mode, block_sum, rounded_mean
 
 FACTORS = [(1, 1, 1), (1, 2, 2), (2, 2, 2), (2, 1, 1), (3, 2, 5), (1, 4, 3), (9, 9, 9)]

@@ -1,12 +1,12 @@
 from __future__ import annotations
 
 import numpy as np
-import oracles.components as oracle
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+import oracles.components as oracle
 from scimage.kernels.components import (
     join_labels,
     label_components,

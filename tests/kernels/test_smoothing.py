@@ -1,10 +1,10 @@
 from __future__ import annotations
 
 import numpy as np
-import oracles.smooth as oracle
 import pytest
 from scipy import ndimage
 
+import oracles.smooth as oracle
 from scimage.kernels.smooth import gaussian_weights, smooth
 
 DTYPES = (np.uint8, np.uint16, np.int16, np.uint32, np.float32, np.float64)

@@ -54,8 +54,8 @@ def test_scores_of_the_ninth_worked_example():
 def test_matching_reproduces_the_ninth_worked_example():
     reference = np.zeros((500, 3))
     reference[:, 0] = 10.0 * np.arange(500)
-    found = np.concatenate([reference[:450] + [1.0, 0, 0], reference[:25] + [0, 500.0, 0]])
-    match = match_points(reference, found, tolerance_um=4)
+    found = np.concatenate([reference[:450], reference[:25] + np.array([0, 500.0, 0])])
+    match = match_points(reference, found + np.array([1.0, 0, 0]), tolerance_um=4)
     assert match.true_positives == 450
     assert match.f1 == pytest.approx(0.923077, rel=1e-5)
 

@@ -69,6 +69,11 @@ class Histogram:
         centres = self.centres()
         return Histogram(np.where((centres >= low) & (centres < high), self.counts, 0))
 
+    def without_top(self, share: float) -> Histogram:
+        """Without the bins that hold only values of the top `share`."""
+        below = np.cumsum(self.counts) - self.counts
+        return Histogram(np.where(below < (1 - share) * self.total, self.counts, 0))
+
     def without_mode(self) -> Histogram:
         """The same without its fullest bin."""
         counts = self.counts.copy()

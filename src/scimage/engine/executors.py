@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import logging
 import pickle
 import threading
 import time
@@ -161,20 +160,13 @@ def open_executor(workers: int = 1, scheduler: str | None = None) -> Iterator[Ex
     if scheduler is None and workers == 1:
         yield SerialExecutor()
         return
-    from distributed import Client, LocalCluster
+    from distributed import Client
 
     with contextlib.ExitStack() as stack:
         if scheduler is None:
-            cluster = stack.enter_context(
-                LocalCluster(
-                    n_workers=1,
-                    threads_per_worker=workers,
-                    processes=False,
-                    dashboard_address=None,
-                    memory_limit=0,
-                    silence_logs=logging.ERROR,
-                )
-            )
+            from scimage.engine._cluster import threads_cluster
+
+            cluster = stack.enter_context(threads_cluster(workers))
             client = stack.enter_context(Client(cluster, set_as_default=False))
         else:
             try:

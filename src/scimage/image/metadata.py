@@ -27,6 +27,8 @@ __all__ = [
 ]
 
 _AXES = "tczyx"
+_MEAN = "rounded mean of the full-resolution voxels that a voxel covers"
+_MODE = "most frequent value in the level before, the smallest of several"
 # Images that a message names when it refuses a plate.
 _NAMED = 3
 _DEFAULT_COLORS = ("00FF00", "0000FF", "FF00FF", "FFFF00", "00FFFF", "FF0000", "FFFFFF")
@@ -180,10 +182,14 @@ def render_metadata(metadata: ImageMetadata, label: Mapping[str, Any] | None) ->
                 ],
             }
         )
-    ome: dict[str, Any] = {
-        "version": "0.5",
-        "multiscales": [{"name": metadata.name, "axes": axes, "datasets": datasets}],
+    image = {
+        "name": metadata.name,
+        "type": "mean" if label is None else "mode",
+        "metadata": {"description": _MEAN if label is None else _MODE, "method": "scimage"},
+        "axes": axes,
+        "datasets": datasets,
     }
+    ome: dict[str, Any] = {"version": "0.5", "multiscales": [image]}
     if label is None:
         ome["omero"] = {"channels": [_omero_channel(c) for c in metadata.channels]}
         v05.Image.model_validate(ome)

@@ -267,7 +267,13 @@ class ResultStore:
 
     def _refuse_foreign(self) -> None:
         """Results are Zarr format 3: they go into a store of that format or a new one."""
-        if self.path.exists() and not (self.path / "zarr.json").exists():
+        taken = is_zarr(self.path) or self.path.is_file()
+        if self.path.is_dir() and not taken:
+            # The lock and the half-written zarr.json of another process that makes the store.
+            taken = any(
+                not p.name.startswith(".") and p.suffix != ".partial" for p in self.path.iterdir()
+            )
+        if taken and not (self.path / "zarr.json").exists():
             raise UsageError(
                 self.path,
                 found="a Zarr format 2 store" if is_zarr(self.path) else "no Zarr store",

@@ -17,6 +17,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scimage.errors import FormatError, ScimageError, StorageError
+from scimage.image.safety import (
+    Index,
+    reading_failed,
+    refuse_truncated,
+    refuse_unsafe,
+    short,
+    unreadable,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -38,16 +46,6 @@ __all__ = [
     "write_region",
 ]
 
-Index = tuple[int | slice, ...]
-
-# Decoders that only compute, without the prefix "numcodecs." that Zarr format 3 puts before
-# some. Anything else (pickle, JSON objects, msgpack, plug-ins) is refused before it is loaded.
-_SAFE_CODECS = {
-    *("bytes", "blosc", "zstd", "gzip", "crc32c", "transpose", "sharding_indexed"),
-    *("zlib", "lz4", "bz2", "lzma", "shuffle", "delta", "packbits"),
-}
-# Type names of Zarr format 2 ("<u2") and 3 ("uint16").
-_NUMERIC = re.compile(r"[<>|=]?[uif][1248]|u?int(8|16|32|64)|float(16|32|64)")
 _ZARR_FILES = ("zarr.json", ".zgroup", ".zattrs", ".zarray")
 
 
@@ -150,6 +148,7 @@ def read_region(store: str, path: str, index: Index) -> NDArray[Any]:
     import numpy as np
 
     array = array_at(store, path)
+    refuse_truncated(Path(store, path), array, index)
     try:
         return np.asarray(array[index])
     except MemoryError:
@@ -157,13 +156,8 @@ def read_region(store: str, path: str, index: Index) -> NDArray[Any]:
     except Exception as error:
         where = f"{store}/{path}"
         if isinstance(error, OSError) and error.errno is not None:
-            raise _reading_failed(where, error) from error
-        raise FormatError(
-            where,
-            found=f"unreadable pixels at {_text(index)} ({_short(error)})",
-            expected="chunks that can be decoded",
-            remedy="The file is damaged: copy it again, or convert the source again.",
-        ) from error
+            raise reading_failed(where, error) from error
+        raise unreadable(where, index, short(error)) from error
 
 
 def write_region(store: str, path: str, index: Index, data: NDArray[Any]) -> None:
@@ -209,7 +203,7 @@ def _array(where: Path, mode: Any) -> zarr.Array[Any]:
 def _open_array(where: Path, name: str, _stamp: tuple[int, ...], mode: Any) -> zarr.Array[Any]:
     import zarr
 
-    _refuse_unsafe(where, _json(where / name))
+    refuse_unsafe(where, _json(where / name))
     try:
         with warnings.catch_warnings():
             # What zarr-python finds unusual about a foreign file, the user cannot change.
@@ -218,7 +212,7 @@ def _open_array(where: Path, name: str, _stamp: tuple[int, ...], mode: Any) -> z
     except Exception as error:
         raise FormatError(
             where,
-            found=f"no readable Zarr array ({_short(error)})",
+            found=f"no readable Zarr array ({short(error)})",
             expected="the array that the metadata name",
             remedy="Check that the image was copied whole, or convert it again.",
         ) from error
@@ -228,64 +222,14 @@ def _json(file: Path) -> Any:
     try:
         return json.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
-        raise _reading_failed(file, error) from error
+        raise reading_failed(file, error) from error
     except (ValueError, RecursionError) as error:
         raise FormatError(
             file,
-            found=f"unreadable metadata ({_short(error)})",
+            found=f"unreadable metadata ({short(error)})",
             expected="JSON",
             remedy="The file is damaged: copy it again, or convert the source again.",
         ) from error
-
-
-def _reading_failed(where: object, error: OSError) -> StorageError:
-    return StorageError(
-        where,
-        found=f"reading failed ({_short(error)})",
-        expected="a working disk",
-        remedy="Check that the disk is connected and that you may read the file.",
-    )
-
-
-def _refuse_unsafe(where: Path, metadata: Any) -> None:
-    unsafe = sorted(_codec_names(metadata) - _SAFE_CODECS)
-    if unsafe:
-        raise FormatError(
-            where,
-            found=f"codec {', '.join(unsafe)}",
-            expected=f"one of {', '.join(sorted(_SAFE_CODECS))}",
-            remedy="Write the image again with one of these codecs.",
-        )
-    if not isinstance(metadata, Mapping) or metadata.get("node_type", "array") != "array":
-        raise FormatError(
-            where,
-            found="something else than a Zarr array",
-            expected="the array that the metadata name",
-            remedy="Check that the image was copied whole, or convert it again.",
-        )
-    dtype = metadata.get("data_type", metadata.get("dtype"))
-    if not isinstance(dtype, str) or not _NUMERIC.fullmatch(dtype):
-        raise FormatError(
-            where,
-            found=f"data type {dtype}",
-            expected="integers or floating point numbers",
-            remedy="Write the image again with a numeric data type.",
-        )
-
-
-def _codec_names(node: Any) -> set[str]:
-    """Every codec named in array metadata of Zarr format 2 or 3, nested ones included."""
-    names: set[str] = set()
-    if isinstance(node, Mapping):
-        for key in ("codecs", "index_codecs", "compressor", "filters"):
-            value = node.get(key)
-            for codec in value if isinstance(value, list) else [value]:
-                if isinstance(codec, Mapping):
-                    names.add(str(codec.get("name", codec.get("id"))).removeprefix("numcodecs."))
-                    names |= _codec_names(codec.get("configuration"))
-                elif codec is not None:
-                    names.add(str(codec))
-    return names
 
 
 def _open_group(path: Path, mode: Any) -> zarr.Group:
@@ -314,19 +258,10 @@ def _open_group(path: Path, mode: Any) -> zarr.Group:
 def _no_group(path: Path, error: Exception) -> FormatError:
     return FormatError(
         path,
-        found=f"no readable Zarr group ({_short(error)})",
+        found=f"no readable Zarr group ({short(error)})",
         expected="an OME-Zarr folder",
         remedy="Name the folder that holds the image, or convert the data first.",
     )
-
-
-def _short(error: BaseException) -> str:
-    text = " ".join(str(error).split())
-    return f"{type(error).__name__}: {text[:120]}" if text else type(error).__name__
-
-
-def _text(index: Index) -> str:
-    return ", ".join(str(i) if isinstance(i, int) else f"{i.start}:{i.stop}" for i in index)
 
 
 @contextlib.contextmanager
@@ -345,7 +280,7 @@ def naming_storage(path: object) -> Iterator[None]:
             found = "the folder cannot be written"
             remedy = "Choose another place (--output), or ask for the right to write."
         else:
-            found, remedy = f"writing failed ({_short(error)})", "Check the disk and run it again."
+            found, remedy = f"writing failed ({short(error)})", "Check the disk and run it again."
         raise StorageError(
             path, found=found, expected="a writable place with enough room", remedy=remedy
         ) from error

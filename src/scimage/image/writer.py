@@ -106,8 +106,9 @@ def write_image(
         _Writing(ledger, levels, new.shape[0], new.dtype, "mean").run(source, workers, report)
         metadata = _metadata(new, levels)
         store, coarsest = str(ledger.image), str(len(levels) - 1)
+        whole = tuple(slice(0, n) for n in levels[-1].shape)
         channels = tuple(
-            replace(channel, window=_window(read_region(store, coarsest, (c,))))
+            replace(channel, window=_window(read_region(store, coarsest, (c, *whole))))
             for c, channel in enumerate(new.channels)
         )
         update_attributes(store, render_metadata(replace(metadata, channels=channels), None))
@@ -138,7 +139,9 @@ def write_label_pyramid(
         try:
             ledger = Ledger(staged, _identity(new, levels, {}))
             _Writing(ledger, levels, None, new.dtype, "mode").run(source, 1, report)
-            metadata = replace(_metadata(new, levels), axes="zyx", channels=())
+            metadata = replace(
+                _metadata(new, levels), axes="zyx", channels=(), name=new.name or target.name
+            )
             update_attributes(str(ledger.image), render_metadata(metadata, label))
             ledger.publish(target, overwrite)
         except BaseException:

@@ -251,11 +251,14 @@ def half_way(histogram: Histogram) -> float:
     """Half way between the medians of the two classes that Otsu's threshold parts.
 
     Half way is where a blurred edge really is; Otsu's own threshold moves with the sizes of the
-    classes. Infinite (nothing is above it) where all values are alike or there are none.
+    classes. The brightest thousandth is left out first: a few saturated specks would otherwise
+    make a class of their own. Infinite (nothing is above it) where all values are alike or there
+    are none.
     """
-    otsu = histogram.otsu()
-    low = histogram.between(-math.inf, otsu).quantile(0.5)
-    high = histogram.between(otsu, math.inf).quantile(0.5)
+    usual = histogram.without_top(0.001)
+    otsu = usual.otsu()
+    low = usual.between(-math.inf, otsu).quantile(0.5)
+    high = usual.between(otsu, math.inf).quantile(0.5)
     return (low + high) / 2 if low < high else math.inf
 
 

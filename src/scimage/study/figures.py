@@ -20,7 +20,11 @@ __all__ = ["cells_figure", "lesion_figure", "profile_figure"]
 # Voxels along the longest axis of a picture.
 _PIXELS = 700
 # (axis across the picture, title, axis down, axis right); z runs along the cord.
-_VIEWS = ((0, "transverse", 1, 2), (1, "coronal", 2, 0), (2, "sagittal", 1, 0))
+_View = tuple[int, str, int, int]
+_TRANSVERSE: _View = (0, "transverse", 1, 2)
+_SAGITTAL: _View = (2, "sagittal", 1, 0)
+_CORONAL_LONG: _View = (1, "coronal", 2, 0)
+_CORONAL_FLAT: _View = (1, "coronal", 0, 2)
 _OUTLINED = ("lesion_core", "cavity", "astroglial_border")
 _CELL_COLOR, _CELL_EDGE = "#ff4fd8", "#3a0030"
 
@@ -49,8 +53,8 @@ def lesion_figure(
     level = _shown_level(image)
     pixels = image.read(channel, level=level.index)
     classes = [c for c in store.label_classes("lesion") if c.name in _OUTLINED]
-    figure, axes = _three_views(level)
-    for axis, (across, title, down, right) in zip(axes, _VIEWS, strict=True):
+    figure, views = _three_views(level)
+    for axis, (across, title, down, right) in views:
         plane = np.take(pixels, _index(level, across, centre), axis=across)
         _show(axis, _oriented(plane, down, right), level, down, right, title)
         section = np.take(labels, _index(frame, across, centre), axis=across)
@@ -74,13 +78,15 @@ def cells_figure(
     table = store.table("graft_cells")
     kept = np.array(table["class"].to_pylist(), dtype=object) == "kept"
     places = [table[f"{a}_um"].to_numpy()[kept] for a in "zyx"]
-    figure, axes = _three_views(level)
-    for axis, (across, title, down, right) in zip(axes, _VIEWS, strict=True):
+    figure, views = _three_views(level)
+    # Rings that stay apart when there are many and can be seen when there are few.
+    ring = min(40.0, max(6.0, 10_000 / max(1, len(places[0]))))
+    for axis, (across, title, down, right) in views:
         plane = pixels.max(axis=across)
         _show(axis, _oriented(plane, down, right), level, down, right, f"{title} projection")
         axis.scatter(
-            places[right] / 1000, places[down] / 1000, s=7, facecolors="none",
-            edgecolors=_CELL_COLOR, linewidths=0.5, rasterized=True,
+            places[right] / 1000, places[down] / 1000, s=ring, facecolors="none",
+            edgecolors=_CELL_COLOR, linewidths=0.7, rasterized=True,
         )  # fmt: skip
     rejected = int((~kept).sum())
     figure.suptitle(
@@ -170,16 +176,25 @@ def _extent_mm(level: Level, down: int, right: int) -> tuple[float, float, float
     return low[right], high[right], high[down], low[down]
 
 
-def _three_views(level: Level) -> tuple[Figure, list[Axes]]:
+def _three_views(level: Level) -> tuple[Figure, list[tuple[Axes, _View]]]:
+    """Transverse and sagittal side by side, coronal below the one that it shares an axis with."""
     from matplotlib.figure import Figure
 
     spacing = level.spacing_um or (1.0, 1.0, 1.0)
     z, y, x = (n * s for n, s in zip(level.shape, spacing, strict=True))
-    figure = Figure(figsize=(11, 11 * max(x + y, 0.2 * z) / (x + z) + 0.9), layout="constrained")
-    grid = figure.add_gridspec(2, 2, width_ratios=(x, z), height_ratios=(y, x))
-    transverse = figure.add_subplot(grid[0, 0])
-    sagittal, coronal = figure.add_subplot(grid[0, 1]), figure.add_subplot(grid[1, 1])
-    return figure, [transverse, coronal, sagittal]
+    long = z >= x
+    below = x if long else z
+    width = 11.0
+    height = width * (y + below) / (x + z) + 1.2
+    figure = Figure(figsize=(width, min(height, 14.0)), layout="constrained")
+    grid = figure.add_gridspec(2, 2, width_ratios=(x, z), height_ratios=(y, below))
+    transverse, sagittal = figure.add_subplot(grid[0, 0]), figure.add_subplot(grid[0, 1])
+    coronal = figure.add_subplot(grid[1, 1 if long else 0])
+    return figure, [
+        (transverse, _TRANSVERSE),
+        (sagittal, _SAGITTAL),
+        (coronal, _CORONAL_LONG if long else _CORONAL_FLAT),
+    ]
 
 
 def _show(axis: Axes, plane: NDArray[Any], level: Level, down: int, right: int, title: str) -> None:
