@@ -51,10 +51,6 @@ def test_cord_and_graft_of_a_synthetic_cord_are_measured_to_the_standard(short_c
 
 
 @pytest.mark.slow
-@pytest.mark.xfail(
-    strict=True,
-    reason="most of this short cord is injured: no plateau of dense GFAP is found, so no lesion",
-)
 def test_the_lesion_of_a_synthetic_cord_is_measured_to_the_standard(short_cord):
     assert_reached([r for r in short_cord if r.compared.startswith("lesion")])
 

@@ -36,7 +36,7 @@ def test_image_labels_and_cells_are_drawn_in_one_frame(tmp_path: Path) -> None:
         # The cells lie on bright pixels of the layer that napari itself opened.
         nuclei = np.asarray(layers[2].data[0])
         world = cells.positions_um()
-        index = [tuple(int(round(v)) for v in layers[2].world_to_data(p)) for p in world]
+        index = [tuple(round(v) for v in layers[2].world_to_data(p)) for p in world]
         assert np.mean([nuclei[i] for i in index]) > 1.5 * np.median(nuclei)
         viewer.reset_view()
         shot = viewer.screenshot(canvas_only=True, flash=False)

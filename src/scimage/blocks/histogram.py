@@ -59,6 +59,12 @@ class Histogram:
             counts[bins] += n
         return cls(counts)
 
+    @staticmethod
+    def centre_of(first: int, last: int) -> float:
+        """Middle of the values of the bins from `first` up to, not including, `last`."""
+        edges = _lower_edges()
+        return float((edges[first] + edges[last]) / 2)
+
     @property
     def total(self) -> int:
         """Number of values."""

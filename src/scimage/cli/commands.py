@@ -118,6 +118,8 @@ def lesion(
         f"thresholds: tissue {_number(result.tissue_threshold)}, "
         f"dense GFAP {_number(result.border_threshold)}"
     )
+    if result.qc_flag:
+        print_line(f"WARNING: no lesion was found ({result.qc_flag.replace('_', ' ')})")
     print_line(f"written to {result.store.path}: labels/lesion, tables/lesion_*")
 
 

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scimage.blocks import BlockGrid, Histogram, Shape
+from scimage.blocks import BlockGrid, Shape
 from scimage.engine import block_shape, open_executor, run_pass
+from scimage.graft.noise import Noise, signal_to_noise
 from scimage.graft.parameters import GraftParameters
 from scimage.graft.passes import Candidates, DetectPass, NoisePass
-from scimage.graft.scales import Scale, border_variance, filter_bank
+from scimage.graft.scales import Scale, filter_bank
 from scimage.image import Image, Level, ResultStore
 from scimage.progress import Report, silent
 from scimage.version import provenance
@@ -148,11 +149,11 @@ def count_grafts(
     with open_executor(workers, scheduler) as executor:
         shape = block or block_shape([detect], volumes[0].chunk, executor.workers, memory_bytes)
         grid = BlockGrid(volumes[0].shape, shape)
-        noise: dict[int, _Noise] = {}
+        noise: dict[int, Noise] = {}
         for channel in sorted({nuclei, *(c for c in (veto, dna) if c is not None)}):
             name = f"noise of {image.channels[channel].name}"
-            histograms = run_pass(name, NoisePass(volumes[channel], scales), grid, executor, report)
-            noise[channel] = _Noise.of(histograms)
+            sample = run_pass(name, NoisePass(volumes[channel], scales), grid, executor, report)
+            noise[channel] = Noise.of(sample)
         cut = _cut(parameters, noise[nuclei])
         found = run_pass(
             "detect",
@@ -161,7 +162,8 @@ def count_grafts(
             ),
             grid, executor, report,
         )  # fmt: skip
-    snr = _snr(found, noise[nuclei], scales, volumes[0].shape)
+    around = found.background[:, nuclei]
+    snr = signal_to_noise(found, around, noise[nuclei], scales, volumes[0].shape)
     if parameters.threshold is None:
         strong = snr >= parameters.min_snr
         found, snr = found[strong], snr[strong]
@@ -176,6 +178,7 @@ def count_grafts(
     result = GraftResult(store, cells, noise[nuclei].per_scale[middle], cut[middle], level)
     about = provenance("grafts", asdict(parameters), image.path) | {
         "noise_per_scale": list(noise[nuclei].per_scale),
+        "voxel_noise": {"read": noise[nuclei].read, "gain": noise[nuclei].gain},
         "threshold_per_scale": list(cut),
         "diameter_per_scale_um": [s.diameter_um for s in scales],
         "level": level.index,
@@ -189,65 +192,21 @@ def count_grafts(
     return result
 
 
-@dataclass(frozen=True, slots=True)
-class _Noise:
-    """Robust noise of one channel: of the contrast at each scale, and of single voxels."""
-
-    per_scale: tuple[float, ...]
-    voxel: float
-
-    @classmethod
-    def of(cls, histograms: Sequence[Histogram]) -> _Noise:
-        *contrasts, differences = histograms
-        # The second difference of white noise has six times its variance.
-        return cls(tuple(_spread(h) for h in contrasts), _spread(differences) / math.sqrt(6))
-
-
-def _spread(histogram: Histogram) -> float:
-    """Robust spread; where over half of the values are equal (blank margins), of the others."""
-    spread = histogram.spread()
-    if spread == 0:
-        spread = histogram.without_mode().spread()
-    return spread if math.isfinite(spread) else 0.0
-
-
 def _index(image: Image, channel: str | None) -> int | None:
     return None if channel is None else image.channel_index(channel)
 
 
-def _cut(parameters: GraftParameters, noise: _Noise) -> tuple[float, ...]:
+def _cut(parameters: GraftParameters, noise: Noise) -> tuple[float, ...]:
     """Contrast that a cell needs at each scale; nothing passes where there is no noise at all."""
     if parameters.threshold is not None:
         return (parameters.threshold,) * len(noise.per_scale)
     return tuple(parameters.min_snr * n if n > 0 else math.inf for n in noise.per_scale)
 
 
-def _snr(
-    found: Candidates, noise: _Noise, scales: Sequence[Scale], shape: Shape
-) -> NDArray[np.float64]:
-    """Contrast over noise; near the volume's faces the noise is greater and is counted so."""
-    from scimage.kernels.smooth import gaussian_weights
-
-    snr = np.zeros(len(found))
-    for i, scale in enumerate(scales):
-        mine = found.scale == i
-        if not mine.any() or noise.per_scale[i] == 0:
-            continue
-        # The part of the noise that single voxels make is smoothed by core and background.
-        variance, interior = np.ones(int(mine.sum())), 1.0
-        for axis in range(3):
-            along = border_variance(shape[axis], gaussian_weights(scale.inner_px[axis]))
-            variance *= along[found.voxel[mine, axis]]
-            interior *= along.min()
-        surplus = (noise.voxel / scale.gain) ** 2 * (variance - interior)
-        snr[mine] = found.contrast[mine] / np.sqrt(noise.per_scale[i] ** 2 + surplus)
-    return snr
-
-
 def _reasons(
     found: Candidates,
     parameters: GraftParameters,
-    noise: dict[int, _Noise],
+    noise: dict[int, Noise],
     nuclei: int,
     veto: int | None,
     dna: int | None,

@@ -82,7 +82,7 @@ class GraftParameters:
         low=0, high=100,
     )  # fmt: skip
     min_dna_snr: float = parameter(
-        2.0,
+        4.0,
         help="A cell's contrast in the DNA channel in units of that channel's noise.",
         origin="measured on phantoms",
         low=-100, high=1000,

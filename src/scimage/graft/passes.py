@@ -12,12 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scimage.blocks import Block, Histogram, PackedHistogram, Pass, Readable, Shape, Window
-from scimage.graft.scales import Scale, Spacing
+from scimage.graft.scales import Scale, Spacing, half_kernels
 
-__all__ = ["Candidates", "DetectPass", "NoisePass"]
+__all__ = ["BRIGHTNESS_SHIFT", "Candidates", "DetectPass", "NoisePass", "NoiseSample"]
 
 # The background of a cell: a ring that begins 1 um outside it and is 3 um thick.
 _RING_UM = (1.0, 3.0)
+# Bins of brightness are joined by 2 to the power of this: eight classes in an octave.
+BRIGHTNESS_SHIFT = 4
 # Noise is measured on tiles of this many voxels a side ...
 _TILE = 64
 # ... that hold about this many voxels together.
@@ -34,14 +36,8 @@ def _finite(data: NDArray[Any]) -> NDArray[Any]:
     return data
 
 
-def _weights(sigma_px: Spacing) -> tuple[NDArray[np.float32], ...]:
-    from scimage.kernels import smooth
-
-    return tuple(smooth.gaussian_weights(s) for s in sigma_px)
-
-
 def _filter_reach(scale: Scale) -> Shape:
-    both = zip(_weights(scale.inner_px), _weights(scale.outer_px), strict=True)
+    both = zip(half_kernels(scale.inner_px), half_kernels(scale.outer_px), strict=True)
     z, y, x = (a.size + b.size - 2 for a, b in both)
     return z, y, x
 
@@ -68,15 +64,32 @@ def _two_gaussians(
     """
     from scimage.kernels import smooth
 
-    inner, outer = _weights(scale.inner_px), _weights(scale.outer_px)
+    inner, outer = half_kernels(scale.inner_px), half_kernels(scale.outer_px)
     fine = smooth.smooth(_crop(data, surplus), (inner[0], inner[1], inner[2]))
     coarse = smooth.smooth(fine, (outer[0], outer[1], outer[2]))
     return _crop(fine, [w.size - 1 for w in outer]), coarse
 
 
 @dataclass(frozen=True, slots=True)
-class NoisePass(Pass[tuple[PackedHistogram, ...], tuple[Histogram, ...]]):
-    """Histograms of the contrast at each scale, and of in-plane second differences.
+class NoiseSample:
+    """What a channel's noise is told from.
+
+    Attributes
+    ----------
+    contrast
+        Histogram of the contrast at each scale.
+    differences
+        Histograms of in-plane second differences, by the brightness of the three voxels: key is
+        the mean's bin, shifted by `BRIGHTNESS_SHIFT`.
+    """
+
+    contrast: tuple[Histogram, ...]
+    differences: dict[int, Histogram]
+
+
+@dataclass(frozen=True, slots=True)
+class NoisePass(Pass[tuple[PackedHistogram, ...], NoiseSample]):
+    """Sample the noise of a channel.
 
     A large volume is sampled on a lattice of tiles that is fixed in the volume, so that the
     sample does not depend on the blocks.
@@ -104,9 +117,10 @@ class NoisePass(Pass[tuple[PackedHistogram, ...], tuple[Histogram, ...]]):
         halo = self.halo
         data = _finite(window.read(0, halo)).astype(np.float32)
         parts = [self._of_tile(_grown(data, tile, halo)) for tile in tiles]
-        return None, tuple(
-            Histogram.sum_of(p[i] for p in parts).packed() for i in range(len(self.scales) + 1)
+        contrasts = tuple(
+            Histogram.sum_of(p[i] for p in parts).packed() for i in range(len(self.scales))
         )
+        return None, (*contrasts, _added([p[-1] for p in parts]))
 
     def _of_tile(self, data: NDArray[np.float32]) -> list[PackedHistogram]:
         halo, out = self.halo, []
@@ -114,13 +128,41 @@ class NoisePass(Pass[tuple[PackedHistogram, ...], tuple[Histogram, ...]]):
             surplus = np.subtract(halo, _filter_reach(scale)).tolist()
             fine, coarse = _two_gaussians(data, scale, surplus)
             out.append(Histogram.of((fine - coarse) * np.float32(1 / scale.gain)).packed())
-        x = _crop(data, (halo[0], halo[1], halo[2] - 1))
-        out.append(Histogram.of(x[:, :, 2:] - 2 * x[:, :, 1:-1] + x[:, :, :-2]).packed())
+        out.append(_differences(_crop(data, (halo[0], halo[1], halo[2] - 1))))
         return out
 
-    def merge(self, partials: Sequence[tuple[PackedHistogram, ...]]) -> tuple[Histogram, ...]:
+    def merge(self, partials: Sequence[tuple[PackedHistogram, ...]]) -> NoiseSample:
         sampled = [p for p in partials if p]
-        return tuple(Histogram.sum_of(p[i] for p in sampled) for i in range(len(self.scales) + 1))
+        contrast = tuple(Histogram.sum_of(p[i] for p in sampled) for i in range(len(self.scales)))
+        keys, counts = _added([p[-1] for p in sampled])
+        classes = {}
+        for brightness in np.unique(keys >> 16).tolist():
+            mine = keys >> 16 == brightness
+            classes[brightness] = Histogram.sum_of([(keys[mine] & 0xFFFF, counts[mine])])
+        return NoiseSample(contrast, classes)
+
+
+def _differences(x: NDArray[np.float32]) -> PackedHistogram:
+    """Second differences along x, counted by the brightness of the three voxels.
+
+    The difference and the mean of three voxels of white noise are uncorrelated.
+    """
+    from scimage.kernels import histogram
+
+    left, centre, right = x[:, :, :-2], x[:, :, 1:-1], x[:, :, 2:]
+    mean = histogram.bins_of((left + centre + right) / np.float32(3)).astype(np.int64)
+    difference = histogram.bins_of(left - 2 * centre + right).astype(np.int64)
+    keys, counts = np.unique(mean >> BRIGHTNESS_SHIFT << 16 | difference, return_counts=True)
+    return keys, counts.astype(np.int64)
+
+
+def _added(parts: Sequence[PackedHistogram]) -> PackedHistogram:
+    """Add up counts by key."""
+    none = np.zeros(0, dtype=np.int64)
+    keys, place = np.unique(np.concatenate([none, *(k for k, _ in parts)]), return_inverse=True)
+    counts = np.zeros(keys.size, dtype=np.int64)
+    np.add.at(counts, place, np.concatenate([none, *(n for _, n in parts)]))
+    return keys, counts
 
 
 def _sampled_tiles(block: Block) -> Iterator[tuple[slice, slice, slice]]:
@@ -240,7 +282,7 @@ class DetectPass(Pass[Candidates, Candidates]):
         """Light in-plane smoothing for measuring diameters: a twelfth of a typical nucleus."""
         typical = math.sqrt(self.scales[0].diameter_um * self.scales[-1].diameter_um)
         _, y, x = self.spacing_um
-        return _weights((0.0, typical / 12 / y, typical / 12 / x))
+        return half_kernels((0.0, typical / 12 / y, typical / 12 / x))
 
     def _z_step(self, scale: Scale) -> int:
         """Planes after which a nucleus has ended."""

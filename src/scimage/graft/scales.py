@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from scimage.graft.parameters import GraftParameters
 
-__all__ = ["Scale", "border_variance", "filter_bank"]
+__all__ = ["Scale", "border_variance", "filter_bank", "half_kernels", "white_noise_gain"]
 
 # Ratio of the two Gaussians: 1.6 is nearest to a Laplacian (Marr & Hildreth 1980).
 _RATIO = 1.6
@@ -72,12 +72,39 @@ def _mass_within(radius: float, dimensions: int) -> float:
     return math.erf(radius / math.sqrt(2)) - tail
 
 
+def half_kernels(sigma_px: Spacing) -> tuple[NDArray[np.float32], ...]:
+    """Half Gaussian kernels for z, y, x."""
+    from scimage.kernels.smooth import gaussian_weights
+
+    return tuple(gaussian_weights(s) for s in sigma_px)
+
+
+def white_noise_gain(scale: Scale) -> float:
+    """Variance of the contrast that white noise of variance 1 makes, away from the faces."""
+    core_core = core_wide = wide_wide = 1.0
+    for inner, outer in zip(
+        half_kernels(scale.inner_px), half_kernels(scale.outer_px), strict=True
+    ):
+        core = _whole(inner)
+        wide = np.convolve(core, _whole(outer))
+        margin = (wide.size - core.size) // 2
+        core = np.pad(core, margin)
+        core_core *= float(core @ core)
+        core_wide *= float(core @ wide)
+        wide_wide *= float(wide @ wide)
+    return (core_core - 2 * core_wide + wide_wide) / scale.gain**2
+
+
+def _whole(half: NDArray[np.float32]) -> NDArray[np.float64]:
+    return np.concatenate([half[:0:-1], half]).astype(np.float64)
+
+
 def border_variance(n: int, half_weights: NDArray[np.float32]) -> NDArray[np.float64]:
     """Variance of smoothed white noise at each of `n` positions between two repeated edges.
 
     Repeating the edge voxel gives it more weight, so noise is smoothed less near the edge.
     """
-    w = np.concatenate([half_weights[:0:-1], half_weights]).astype(np.float64)
+    w = _whole(half_weights)
     r = half_weights.size - 1
     out = np.full(n, (w**2).sum())
     for i in {*range(min(r, n)), *range(max(0, n - r), n)}:

@@ -54,6 +54,20 @@ class LesionParameters:
         origin="convention: a ball of 156 um diameter, twice a central canal",
         low=0, high=1000,
     )  # fmt: skip
+    canal_um: float = parameter(
+        80.0,
+        help="Widest canal or fissure: where tissue-free space that is open to the image's faces "
+        "enters the lesion, it is cavity only if it is wider than this.",
+        origin="domain: the central canal is 40 to 80 um wide",
+        low=0, high=2000,
+    )  # fmt: skip
+    light_loss: str = parameter(
+        "evened",
+        help="'evened' undoes the exponential loss of GFAP light across the cord, measured on "
+        "intact tissue; 'as_is' does not.",
+        origin="domain: attenuation lengths of 0.4 to 1.5 mm in cleared cords",
+        choices=("evened", "as_is"),
+    )
     tissue_threshold: float | None = parameter(
         None,
         help="Intensity from which a voxel is tissue, instead of the automatic one.",
@@ -61,7 +75,8 @@ class LesionParameters:
     )
     border_threshold: float | None = parameter(
         None,
-        help="Intensity from which GFAP is dense, instead of the automatic one.",
+        help="Intensity from which GFAP is dense (at the depth of the image's centre), instead of "
+        "the automatic one.",
         origin="automatic: half way between intact tissue and the border's plateau",
     )
     rostrocaudal_axis: str = parameter(

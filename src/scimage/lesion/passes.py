@@ -32,9 +32,11 @@ from scimage.lesion.classes import LabelValue
 
 __all__ = [
     "AssignPass",
+    "Brightness",
     "ComponentsPass",
     "HistogramPass",
     "MaskPass",
+    "PlaneLevelsPass",
     "ProfilePass",
     "RegionsPass",
 ]
@@ -43,12 +45,48 @@ Spacing = tuple[float, float, float]
 
 # Bits of a mask volume: above the threshold, and that with its gaps bridged.
 ABOVE, CLOSED = 1, 2
-# Bits of the regions volume.
-ENCLOSED, EXTERIOR, HOLE = 1, 2, 4
+# Bits of the regions volume: what the border encloses and what not; tissue-free parts that lie
+# inside the cord, and those that reach a face of the image.
+ENCLOSED, EXTERIOR, HOLE, OPEN = 1, 2, 4, 8
 
 
-def _smoothed(window: Window, i: int, sigma_px: Spacing, margin: Shape) -> NDArray[np.float32]:
-    """Input `i`, smoothed, over the core and a margin; NaN count as 0."""
+@dataclass(frozen=True, slots=True)
+class Brightness:
+    """How a channel dims along the image's axes: exponentially, above a constant background.
+
+    Attributes
+    ----------
+    background
+        Grey level without any light.
+    slope_px
+        Change of the logarithm of the signal from one voxel to the next, along z, y, x.
+    """
+
+    background: float = 0.0
+    slope_px: Spacing = (0.0, 0.0, 0.0)
+
+    def evened(
+        self, values: NDArray[np.float32], block: Block, margin: Shape
+    ) -> NDArray[np.float32]:
+        """Values over core and margin as they would be at the depth of the volume's centre."""
+        if not any(self.slope_px):
+            return values
+        even = values - np.float32(self.background)
+        for axis, slope in enumerate(self.slope_px):
+            if slope:
+                first = block.origin[axis] - margin[axis]
+                index = np.arange(first, first + values.shape[axis], dtype=np.float64)
+                factor = np.exp(-slope * (index - (block.volume[axis] - 1) / 2))
+                shape = [1, 1, 1]
+                shape[axis] = -1
+                even *= factor.astype(np.float32).reshape(shape)
+        return even + np.float32(self.background)
+
+
+def _smoothed(
+    window: Window, i: int, sigma_px: Spacing, margin: Shape, brightness: Brightness | None = None
+) -> NDArray[np.float32]:
+    """Input `i`, smoothed and evened out, over the core and a margin; NaN count as 0."""
     from scimage.kernels import smooth
 
     weights = tuple(smooth.gaussian_weights(s) for s in sigma_px)
@@ -56,7 +94,8 @@ def _smoothed(window: Window, i: int, sigma_px: Spacing, margin: Shape) -> NDArr
     data = window.read(i, (halo[0], halo[1], halo[2]))
     if data.dtype.kind == "f":
         data = np.nan_to_num(data, nan=0.0, posinf=0.0, neginf=0.0)
-    return smooth.smooth(data, (weights[0], weights[1], weights[2]))
+    values = smooth.smooth(data, (weights[0], weights[1], weights[2]))
+    return values if brightness is None else brightness.evened(values, window.block, margin)
 
 
 def _smoothing_reach(sigma_px: Spacing) -> Shape:
@@ -88,6 +127,7 @@ class HistogramPass(Pass[PackedHistogram, Histogram]):
     channel: Readable
     sigma_px: Spacing
     within: tuple[tuple[Readable, int], ...] = ()
+    brightness: Brightness | None = None
 
     @property
     def inputs(self) -> tuple[Readable, ...]:
@@ -107,11 +147,63 @@ class HistogramPass(Pass[PackedHistogram, Histogram]):
             inside &= (window.read(i) & bit) > 0
         values = np.zeros(0, dtype=np.float32)
         if inside.any():
-            values = _smoothed(window, 0, self.sigma_px, (0, 0, 0))[inside]
+            values = _smoothed(window, 0, self.sigma_px, (0, 0, 0), self.brightness)[inside]
         return None, Histogram.of(values).packed()
 
     def merge(self, partials: Sequence[PackedHistogram]) -> Histogram:
         return Histogram.sum_of(partials)
+
+
+@dataclass(frozen=True, slots=True)
+class PlaneLevelsPass(Pass[tuple[PackedHistogram, ...], tuple[dict[int, Histogram], ...]]):
+    """Histograms of a smoothed channel inside a mask, for each plane across each of `axes`."""
+
+    channel: Readable
+    sigma_px: Spacing
+    mask: Readable
+    axes: tuple[int, ...]
+
+    @property
+    def inputs(self) -> tuple[Readable, ...]:
+        return self.channel, self.mask
+
+    @property
+    def halo(self) -> Shape:
+        return _smoothing_reach(self.sigma_px)
+
+    @property
+    def bytes_per_voxel(self) -> int:
+        return 48
+
+    def compute(self, window: Window) -> tuple[None, tuple[PackedHistogram, ...]]:
+        from scimage.kernels import histogram
+
+        inside = (window.read(1) & ABOVE) > 0
+        if not inside.any():
+            return None, ()
+        values = _smoothed(window, 0, self.sigma_px, (0, 0, 0))[inside]
+        bins = histogram.bins_of(values).astype(np.int64)
+        parts = []
+        for axis in self.axes:
+            plane = np.nonzero(inside)[axis] + window.block.origin[axis]
+            keys, counts = np.unique(plane << 16 | bins, return_counts=True)
+            parts.append((keys, counts.astype(np.int64)))
+        return None, tuple(parts)
+
+    def merge(
+        self, partials: Sequence[tuple[PackedHistogram, ...]]
+    ) -> tuple[dict[int, Histogram], ...]:
+        parts = [p for p in partials if p]
+        return tuple(_by_plane([p[i] for p in parts]) for i in range(len(self.axes)))
+
+
+def _by_plane(parts: Sequence[PackedHistogram]) -> dict[int, Histogram]:
+    planes: dict[int, list[PackedHistogram]] = {}
+    for keys, counts in parts:
+        for plane in np.unique(keys >> 16).tolist():
+            of_plane = keys >> 16 == plane
+            planes.setdefault(plane, []).append((keys[of_plane] & 0xFFFF, counts[of_plane]))
+    return {plane: Histogram.sum_of(planes[plane]) for plane in sorted(planes)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +216,7 @@ class MaskPass(Pass[None, None]):
     spacing_um: Spacing
     threshold: float
     closing_um: float = 0.0
+    brightness: Brightness | None = None
 
     @property
     def inputs(self) -> tuple[Readable, ...]:
@@ -149,7 +242,7 @@ class MaskPass(Pass[None, None]):
     def compute(self, window: Window) -> tuple[NDArray[np.uint8], None]:
         from scimage.kernels import distance
 
-        above = _smoothed(window, 0, self.sigma_px, self._margin) >= self.threshold
+        above = _smoothed(window, 0, self.sigma_px, self._margin, self.brightness) >= self.threshold
         closed = distance.closing(above, self.spacing_um, self.closing_um)
         bits = above * np.uint8(ABOVE) | closed * np.uint8(CLOSED)
         return _crop(bits, self._margin), None
@@ -265,6 +358,8 @@ class AssignPass(Pass[None, None]):
     inner_threshold: float
     edge_um: float
     cavity_known: bool
+    canal_um: float
+    brightness: Brightness | None = None
 
     @property
     def inputs(self) -> tuple[Readable, ...]:
@@ -276,7 +371,7 @@ class AssignPass(Pass[None, None]):
 
     @property
     def _margin(self) -> Shape:
-        lengths = (self.border_width_um, max(self.gap_um, self.edge_um))
+        lengths = (max(self.border_width_um, self.canal_um), max(self.gap_um, self.edge_um))
         near, far = (_reach(r, self.spacing_um) for r in lengths)
         return _plus(near, far)
 
@@ -300,8 +395,21 @@ class AssignPass(Pass[None, None]):
             core[border & tissue] = LabelValue.ASTROGLIAL_BORDER
             core[lesion] = LabelValue.LESION_CORE
             if self.cavity_known:
+                passage = _crop(self._passage(regions, all_tissue), margin)
                 core[lesion & ~tissue] = LabelValue.CAVITY
+                core[lesion & ~tissue & passage] = LabelValue.CANAL_OR_FISSURE
         return core, None
+
+    def _passage(self, regions: NDArray[np.uint8], tissue: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Canal and fissure where they enter the lesion: open to a face of the image and narrow.
+
+        A cavity that opens into the canal is wide, so a ball fits where it is.
+        """
+        from scimage.kernels import distance
+
+        eroded = distance.erosion(~tissue, self.spacing_um, self.canal_um / 2)
+        wide = distance.dilation(eroded, self.spacing_um, self.canal_um / 2)
+        return ((regions & OPEN) > 0) & ~wide
 
     def _lesion(
         self, window: Window, regions: NDArray[np.uint8], tissue: NDArray[np.bool_]
@@ -309,7 +417,8 @@ class AssignPass(Pass[None, None]):
         """Lesion and border over core and margin."""
         from scimage.kernels import distance
 
-        bits, gfap = window.read(2, self._margin), _smoothed(window, 0, self.sigma_px, self._margin)
+        bits = window.read(2, self._margin)
+        gfap = _smoothed(window, 0, self.sigma_px, self._margin, self.brightness)
         border, bridged = (bits & ABOVE) > 0, (bits & (ABOVE | CLOSED)) == CLOSED
         lesion, outside = (regions & ENCLOSED) > 0, (regions & EXTERIOR) > 0
         inner = distance.distance_within(lesion, self.spacing_um, self.gap_um)

@@ -24,6 +24,13 @@ from scimage.image import (
     scratch_beside,
 )
 from scimage.lesion.classes import LABEL_CLASSES
+from scimage.lesion.levels import (
+    decay_per_plane,
+    half_way,
+    half_way_of_three,
+    inner_level,
+    intact_and_dense,
+)
 from scimage.lesion.measure import LabelProfile, profile_of, row_table
 from scimage.lesion.parameters import LesionParameters
 from scimage.lesion.passes import (
@@ -32,10 +39,13 @@ from scimage.lesion.passes import (
     ENCLOSED,
     EXTERIOR,
     HOLE,
+    OPEN,
     AssignPass,
+    Brightness,
     ComponentsPass,
     HistogramPass,
     MaskPass,
+    PlaneLevelsPass,
     RegionsPass,
     table_path,
 )
@@ -65,6 +75,8 @@ class LesionResult:
         Areas along the cord, from which all outcomes follow.
     tissue_threshold, border_threshold
         Intensities that were used; NaN where the image has no contrast to find one.
+    decay_px
+        Change of the logarithm of GFAP from voxel to voxel along z, y, x that was evened out.
     level
         Pyramid level that was worked on, and its voxel size.
     """
@@ -73,12 +85,22 @@ class LesionResult:
     profile: LabelProfile
     tissue_threshold: float
     border_threshold: float
+    decay_px: tuple[float, float, float]
     level: Level
 
     @property
     def measurements(self) -> dict[str, Any]:
         """Volumes, extent, epicentre and centroid; see :meth:`LabelProfile.measurements`."""
         return self.profile.measurements()
+
+    @property
+    def qc_flag(self) -> str:
+        """Why there is no lesion, if there is none; else empty."""
+        if math.isinf(self.tissue_threshold):
+            return "no_tissue"
+        if math.isinf(self.border_threshold):
+            return "no_dense_gfap"
+        return "" if self.measurements["lesion_mm3"] else "nothing_enclosed"
 
     def labels(self) -> NDArray[np.uint8]:
         """The label image at the working resolution, (z, y, x) of uint8."""
@@ -146,24 +168,26 @@ def segment_lesion(
     with open_executor(workers, scheduler) as executor:
         largest = AssignPass(
             gfap, tissue, tissue, tissue, None, sigma, spacing, parameters.gap_um,
-            parameters.border_width_um, math.inf, _edge_um(parameters), True,
+            parameters.border_width_um, math.inf, _edge_um(parameters),
+            parameters.tissue is not None, parameters.canal_um,
         )  # fmt: skip
         shape = block or block_shape([largest], gfap.chunk, executor.workers, memory_bytes)
         grid = BlockGrid(gfap.shape, shape)
         with scratch_beside(store.path, gfap.shape, shape) as scratch:
             steps = _Steps(grid, executor, scratch, report, parameters, gfap, sigma, spacing)
             tissue_threshold, tissue_mask = steps.tissue(tissue)
-            border_threshold, plateau, border_mask = steps.border(tissue_mask)
+            brightness = steps.brightness(tissue_mask)
+            border_threshold, plateau, border_mask = steps.border(tissue_mask, brightness)
             regions = steps.regions(border_mask, tissue_mask)
             inside = ((regions, ENCLOSED), (tissue_mask, ABOVE))
-            core = steps.run("core level", HistogramPass(gfap, sigma, inside))
+            core = steps.run("core level", HistogramPass(gfap, sigma, inside, brightness))
             labels = scratch.volume("labels", np.uint8)
             steps.run(
                 "assign",
                 replace(
                     largest, tissue=tissue_mask, border=border_mask, regions=regions,
-                    target=labels, inner_threshold=_inner(core, plateau, border_threshold),
-                    cavity_known=parameters.tissue is not None,
+                    target=labels, brightness=brightness,
+                    inner_threshold=inner_level(core, plateau, border_threshold),
                 ),
             )  # fmt: skip
             rostral_first = parameters.rostral_end == "first"
@@ -176,7 +200,9 @@ def segment_lesion(
                 "lesion", new, _OneChannel(labels), LABEL_CLASSES,
                 overwrite=overwrite, report=report,
             )  # fmt: skip
-    result = LesionResult(store, profile, tissue_threshold, border_threshold, level)
+    result = LesionResult(
+        store, profile, tissue_threshold, border_threshold, brightness.slope_px, level
+    )
     _write_tables(result, image, parameters, overwrite)
     return result
 
@@ -202,15 +228,38 @@ class _Steps:
         threshold = self.parameters.tissue_threshold
         if threshold is None:
             levels = self.run("tissue levels", HistogramPass(channel, self.sigma_px))
-            threshold = half_way(levels)
+            own = self.parameters.tissue is not None
+            threshold = half_way(levels) if own else half_way_of_three(levels)
         mask = self.scratch.volume("tissue", np.uint8)
         self.run("tissue", MaskPass(channel, mask, self.sigma_px, self.spacing_um, threshold))
         return threshold, mask
 
-    def border(self, tissue: ScratchVolume) -> tuple[float, float, ScratchVolume]:
+    def brightness(self, tissue: ScratchVolume) -> Brightness:
+        """How GFAP dims across the cord, from intact tissue plane by plane."""
+        if self.parameters.light_loss == "as_is":
+            return Brightness()
+        everywhere = self.run("GFAP background", HistogramPass(self.gfap, self.sigma_px))
+        along = "zyx".index(self.parameters.rostrocaudal_axis)
+        across = tuple(a for a in range(3) if a != along)
+        planes = self.run(
+            "GFAP by depth", PlaneLevelsPass(self.gfap, self.sigma_px, tissue, across)
+        )
+        inside = Histogram(sum((h.counts for h in planes[0].values()), np.zeros(1, np.int64)))
+        outside = Histogram(everywhere.counts - inside.counts)
+        background = outside.quantile(0.5) if outside.total else 0.0
+        slopes = [0.0, 0.0, 0.0]
+        for axis, of_axis in zip(across, planes, strict=True):
+            slopes[axis] = decay_per_plane(of_axis, background)
+        return Brightness(background, _triple(slopes))
+
+    def border(
+        self, tissue: ScratchVolume, brightness: Brightness
+    ) -> tuple[float, float, ScratchVolume]:
         """Threshold, plateau and mask of dense GFAP."""
         inside = ((tissue, ABOVE),)
-        levels = self.run("GFAP levels", HistogramPass(self.gfap, self.sigma_px, inside))
+        levels = self.run(
+            "GFAP levels", HistogramPass(self.gfap, self.sigma_px, inside, brightness)
+        )
         intact, plateau = intact_and_dense(levels)
         threshold = self.parameters.border_threshold
         if threshold is None:
@@ -219,7 +268,13 @@ class _Steps:
         self.run(
             "border",
             MaskPass(
-                self.gfap, mask, self.sigma_px, self.spacing_um, threshold, self.parameters.gap_um
+                self.gfap,
+                mask,
+                self.sigma_px,
+                self.spacing_um,
+                threshold,
+                self.parameters.gap_um,
+                brightness,
             ),
         )
         return threshold, plateau, mask
@@ -237,52 +292,16 @@ class _Steps:
         axis = "zyx".index(self.parameters.rostrocaudal_axis)
         sides = [face for face in range(6) if face // 2 != axis]
         hole = ~by_tissue.touches[:, sides].any(axis=1)
+        opening = by_tissue.touches.any(axis=1)
         tables = self.scratch.folder / "tables"
         tables.mkdir()
         bits = np.where(enclosed, np.uint8(ENCLOSED), np.uint8(EXTERIOR))
         _save_tables(str(tables), 0, by_border, bits)
-        _save_tables(str(tables), 1, by_tissue, np.where(hole, np.uint8(HOLE), np.uint8(0)))
+        dark = np.asarray(HOLE * hole + OPEN * opening, dtype=np.uint8)
+        _save_tables(str(tables), 1, by_tissue, dark)
         regions = self.scratch.volume("regions", np.uint8)
         self.run("regions", RegionsPass(between, without, str(tables), regions))
         return regions
-
-
-def half_way(histogram: Histogram) -> float:
-    """Half way between the medians of the two classes that Otsu's threshold parts.
-
-    Half way is where a blurred edge really is; Otsu's own threshold moves with the sizes of the
-    classes. The brightest thousandth is left out first: a few saturated specks would otherwise
-    make a class of their own. Infinite (nothing is above it) where all values are alike or there
-    are none.
-    """
-    usual = histogram.without_top(0.001)
-    otsu = usual.otsu()
-    low = usual.between(-math.inf, otsu).quantile(0.5)
-    high = usual.between(otsu, math.inf).quantile(0.5)
-    return (low + high) / 2 if low < high else math.inf
-
-
-def intact_and_dense(histogram: Histogram) -> tuple[float, float]:
-    """Grey level of intact tissue, and of the plateau of dense GFAP around a lesion.
-
-    Intact is the median of all tissue; its spread is measured below the median, where neither
-    border nor distractors reach. The plateau is the 90th percentile of what exceeds intact
-    tissue by five spreads, so that the slow decay outside the border does not lower it; it is
-    infinite where nothing does.
-    """
-    if not histogram.total:
-        return math.inf, math.inf
-    intact = histogram.quantile(0.5)
-    spread = intact - histogram.quantile(0.1587)
-    dense = histogram.between(intact + 5 * max(spread, 1e-6 * abs(intact)), math.inf)
-    return intact, dense.quantile(0.9) if dense.total else math.inf
-
-
-def _inner(core: Histogram, plateau: float, border_threshold: float) -> float:
-    """Half way between core and border; a threshold that the user gave is not second-guessed."""
-    if not core.total or not math.isfinite(plateau):
-        return math.inf
-    return min((core.quantile(0.5) + plateau) / 2, border_threshold)
 
 
 def _edge_um(parameters: LesionParameters) -> float:
@@ -318,13 +337,14 @@ def _write_tables(
     about = provenance("lesion", asdict(parameters), image.path) | {
         "tissue_threshold": _finite(result.tissue_threshold),
         "border_threshold": _finite(result.border_threshold),
+        "gfap_decay_px": list(result.decay_px),
         "level": result.level.index,
         "spacing_um": list(result.profile.spacing_um),
         "spacing_origin": image.spacing_origin,
     }
     row = {"image": image.name, **result.measurements}
     row |= {"tissue_threshold": _finite(result.tissue_threshold)}
-    row |= {"border_threshold": _finite(result.border_threshold)}
+    row |= {"border_threshold": _finite(result.border_threshold), "qc_flag": result.qc_flag}
     if parameters.tissue is None:
         row["cavity_mm3"] = None
     result.store.write_table(

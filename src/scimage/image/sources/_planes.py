@@ -168,14 +168,13 @@ class EncodedPlane:
         """Read a region (y, x)."""
         layout = self.layout
         down, across = layout.segment_height, layout.segment_width
-        parts = []
-        for row in range(y.start // down, -(-y.stop // down)):
-            parts.append(
-                [
-                    self._part(files, row, column, y, x)
-                    for column in range(x.start // across, -(-x.stop // across))
-                ]
-            )
+        parts = [
+            [
+                self._part(files, row, column, y, x)
+                for column in range(x.start // across, -(-x.stop // across))
+            ]
+            for row in range(y.start // down, -(-y.stop // down))
+        ]
         return np.block(parts)
 
     def _decode(self, data: bytes, index: int, height: int) -> NDArray[Any] | None:

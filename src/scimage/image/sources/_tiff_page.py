@@ -1,4 +1,4 @@
-"""One page of a TIFF file: may its pixels be used, and where are they?"""
+"""One page of a TIFF file: whether its pixels may be used, and where they are."""
 
 from __future__ import annotations
 
