@@ -78,7 +78,8 @@ def test_grafts_writes_a_table_whose_counts_reconcile(
     assert "noise" in done.out
     out = tmp_path / "cells.csv"
     assert scimage_command("export", cord, "graft_cells", out).code == 0
-    rows = list(csv.DictReader(out.open()))
+    with out.open(newline="") as file:
+        rows = list(csv.DictReader(file))
     assert len(rows) == table.num_rows
     assert float(rows[0]["z_um"]) == pytest.approx(table["z_um"][0].as_py())
 
@@ -89,7 +90,7 @@ def test_lesion_writes_labels_and_tables_into_a_separate_store(
     output = tmp_path / "results.zarr"
     done = scimage_command(
         "lesion", cord, "--gfap", "GFAP", "--tissue", "autofluorescence", "--working-um", 2,
-        "--smoothing-um", 2, "--gap-um", 6, "--border-width-um", 30, "--min-lesion-mm3", 0.0001,
+        "--smoothing-um", 3, "--gap-um", 15, "--border-width-um", 30, "--min-lesion-mm3", 0.0001,
         "--workers", 1, "--output", output,
     )  # fmt: skip
     assert done.code == 0, done.err

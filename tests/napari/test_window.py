@@ -22,11 +22,12 @@ pytestmark = pytest.mark.display
 @pytest.mark.timeout(240)
 def test_image_labels_and_cells_are_drawn_in_one_frame(tmp_path: Path) -> None:
     import napari
+    from qtpy.QtWidgets import QApplication
 
     made = write_phantom(tmp_path, "tiny", 1)
     image = open_image(made.image_path)
     cells = count_grafts(image, GraftParameters(nuclei="human_nuclei"))
-    viewer = napari.Viewer(show=False)
+    viewer = napari.Viewer(show=True)
     try:
         layers = viewer.open(str(made.image_path), plugin="napari-ome-zarr")
         names = [layer.name.rpartition(": ")[2] for layer in layers[:4]]
@@ -39,6 +40,7 @@ def test_image_labels_and_cells_are_drawn_in_one_frame(tmp_path: Path) -> None:
         index = [tuple(round(v) for v in layers[2].world_to_data(p)) for p in world]
         assert np.mean([nuclei[i] for i in index]) > 1.5 * np.median(nuclei)
         viewer.reset_view()
+        QApplication.processEvents()
         shot = viewer.screenshot(canvas_only=True, flash=False)
         assert len(np.unique(shot.reshape(-1, shot.shape[-1]), axis=0)) > 50
     finally:

@@ -13,6 +13,8 @@ __all__ = ["decay_per_plane", "half_way", "half_way_of_three", "inner_level", "i
 
 # A plane counts towards the decay when it holds this share of the fullest plane's voxels.
 _SHARE_OF_PLANE = 0.05
+# A line that leaves more of the variance than this is no decay.
+_UNEXPLAINED = 0.5
 # Fewer planes than this say nothing about a decay.
 _FEWEST_PLANES = 8
 
@@ -95,7 +97,8 @@ def decay_per_plane(planes: Mapping[int, Histogram], background: float) -> float
 
     A straight line through the logarithm of each plane's median above `background`, weighted by
     the plane's voxels (Beer and Lambert). Most of a plane's tissue is intact, and a lesion in
-    the middle bends the line to neither side. 0 where there is too little to tell.
+    the middle bends the line to neither side. 0 where there are too few planes, or where a line
+    explains less than half of the differences between them.
     """
     fullest = max((h.total for h in planes.values()), default=0)
     index, log_signal, weight = [], [], []
@@ -107,5 +110,10 @@ def decay_per_plane(planes: Mapping[int, Histogram], background: float) -> float
             weight.append(math.sqrt(histogram.total))
     if len(index) < _FEWEST_PLANES:
         return 0.0
-    slope, _ = np.polyfit(index, log_signal, 1, w=weight)
-    return float(slope)
+    line = np.polyfit(index, log_signal, 1, w=weight)
+    share = np.square(weight)
+    residual = np.average(np.square(log_signal - np.polyval(line, index)), weights=share)
+    spread = np.average(
+        np.square(log_signal - np.average(log_signal, weights=share)), weights=share
+    )
+    return float(line[0]) if residual < _UNEXPLAINED * spread else 0.0

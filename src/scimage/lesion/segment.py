@@ -246,7 +246,8 @@ class _Steps:
         )
         inside = Histogram(sum((h.counts for h in planes[0].values()), np.zeros(1, np.int64)))
         outside = Histogram(everywhere.counts - inside.counts)
-        background = outside.quantile(0.5) if outside.total else 0.0
+        # Where the image ends with the tissue, what lies outside it is no background.
+        background = min(h.quantile(q) for h, q in ((outside, 0.5), (inside, 0.01)) if h.total)
         slopes = [0.0, 0.0, 0.0]
         for axis, of_axis in zip(across, planes, strict=True):
             slopes[axis] = decay_per_plane(of_axis, background)
