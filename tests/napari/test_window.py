@@ -21,8 +21,9 @@ pytestmark = pytest.mark.display
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.timeout(240)
 def test_image_labels_and_cells_are_drawn_in_one_frame(tmp_path: Path) -> None:
-    import napari
     from qtpy.QtWidgets import QApplication
+
+    import napari
 
     made = write_phantom(tmp_path, "tiny", 1)
     image = open_image(made.image_path)

@@ -110,10 +110,8 @@ def decay_per_plane(planes: Mapping[int, Histogram], background: float) -> float
             weight.append(math.sqrt(histogram.total))
     if len(index) < _FEWEST_PLANES:
         return 0.0
-    line = np.polyfit(index, log_signal, 1, w=weight)
-    share = np.square(weight)
-    residual = np.average(np.square(log_signal - np.polyval(line, index)), weights=share)
-    spread = np.average(
-        np.square(log_signal - np.average(log_signal, weights=share)), weights=share
-    )
+    signal_of, share = np.array(log_signal), np.square(weight)
+    line = np.polyfit(index, signal_of, 1, w=weight)
+    residual = np.average((signal_of - np.polyval(line, index)) ** 2, weights=share)
+    spread = np.average((signal_of - np.average(signal_of, weights=share)) ** 2, weights=share)
     return float(line[0]) if residual < _UNEXPLAINED * spread else 0.0

@@ -244,7 +244,7 @@ class _Steps:
         planes = self.run(
             "GFAP by depth", PlaneLevelsPass(self.gfap, self.sigma_px, tissue, across)
         )
-        inside = Histogram(sum((h.counts for h in planes[0].values()), np.zeros(1, np.int64)))
+        inside = Histogram.sum_of(h.packed() for h in planes[0].values())
         outside = Histogram(everywhere.counts - inside.counts)
         # Where the image ends with the tissue, what lies outside it is no background.
         background = min(h.quantile(q) for h, q in ((outside, 0.5), (inside, 0.01)) if h.total)
