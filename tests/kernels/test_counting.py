@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import struct
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -7,7 +9,7 @@ from hypothesis.extra import numpy as hnp
 
 import oracles.histogram as histogram_oracle
 import oracles.profile as profile_oracle
-from scimage.kernels.histogram import BINS, count
+from scimage.kernels.histogram import BINS, bins_of, count
 from scimage.kernels.profile import count_by_section
 
 
@@ -74,3 +76,23 @@ def test_index_sums_beyond_32_bits_are_exact():
     _, sums = count_by_section(labels, (2**31, 2**33, 2**40), 0)
 
     assert sums[7].tolist() == [8 * 2**31 + 4, 8 * 2**33 + 4, 8 * 2**40 + 4]
+
+
+def bin_by_bits(value: float) -> int:
+    """Upper half of a float32's bits, turned so that it sorts like the number."""
+    (bits,) = struct.unpack("<I", struct.pack("<f", value))
+    return (bits ^ 0xFFFFFFFF if bits >> 31 else bits | 0x80000000) >> 16
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "int16", "float32"])
+def test_each_value_has_the_bin_of_its_bits(dtype):
+    values = np.random.default_rng(5).integers(0, 120, (4, 5, 6)).astype(dtype)
+    if dtype in ("int16", "float32"):
+        values -= 60
+    assert bins_of(values).tolist() == [bin_by_bits(v) for v in values.ravel()]
+    assert count(values)[bins_of(values)].min() > 0
+
+
+def test_what_is_not_finite_has_no_bin():
+    values = np.array([1.0, np.nan, np.inf, -np.inf, 2.0], dtype=np.float32)
+    assert bins_of(values).tolist() == [bin_by_bits(1.0), bin_by_bits(2.0)]

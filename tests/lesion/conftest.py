@@ -3,50 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from scimage.image import Channel, Image, NewImage, open_image, write_image
-
 Spacing = tuple[float, float, float]
-
-
-class _Arrays:
-    def __init__(self, arrays: list[NDArray[Any]]) -> None:
-        self._arrays = arrays
-
-    def read(self, channel: int, z: slice, y: slice, x: slice) -> NDArray[Any]:
-        return self._arrays[channel][z, y, x]
-
-
-@pytest.fixture
-def stored(tmp_path: Path) -> Callable[..., Image]:
-    """Store arrays (z, y, x) by channel name and open the image."""
-    made = 0
-
-    def store(
-        arrays: Mapping[str, NDArray[Any]],
-        spacing_um: Spacing,
-        translation_um: Spacing = (0.0, 0.0, 0.0),
-    ) -> Image:
-        nonlocal made
-        made += 1
-        first = next(iter(arrays.values()))
-        new = NewImage(
-            (len(arrays), *first.shape), first.dtype, spacing_um, "test",
-            tuple(Channel(name) for name in arrays), translation_um,
-        )  # fmt: skip
-        target = tmp_path / f"image{made}.ome.zarr"
-        write_image(target, new, _Arrays(list(arrays.values())), {})
-        return open_image(target)
-
-    return store
 
 
 @dataclass(frozen=True)
