@@ -104,9 +104,10 @@ def count_grafts(
     """Detect nuclei by their contrast at several scales, measure them, and sort out the false.
 
     A bank of difference-of-Gaussian filters, in micrometres, answers with the contrast of a ball
-    at each scale. Cells are local maxima above a multiple of the noise, which is the robust
-    spread (1.4826 MAD) of the same filter over the whole volume. Each belongs to the block that
-    holds its centre; the table does not depend on the blocks.
+    at each scale. Cells are local maxima above a multiple of the noise: the robust spread
+    (1.4826 MAD) of the same filter over the whole volume or, where that is more, what photons
+    make at the brightness of the cell's surroundings. Each belongs to the block that holds its
+    centre; the table does not depend on the blocks.
 
     Parameters
     ----------
@@ -135,10 +136,10 @@ def count_grafts(
     nuclei = image.channel_index(parameters.nuclei)
     veto = _index(image, parameters.autofluorescence)
     dna = _index(image, parameters.dna)
-    spacing = image.spacing_um
+    full = image.spacing_um
     # A quarter of the smallest nucleus still samples it well.
     level = image.level_near(parameters.diameter_um[0] / 4)
-    spacing = level.spacing_um or spacing
+    spacing = level.spacing_um or full
     scales = filter_bank(parameters, spacing)
     volumes = tuple(image.volume(c, level.index) for c in range(len(image.channels)))
     detect = DetectPass(
