@@ -119,7 +119,7 @@ def _describe(tif: Any, path: Path) -> TiffSource:
     keyframe = series.keyframe
     check_page(keyframe, path, trust_palette=ome is not None or tif.is_imagej)
     axes = _axes(series, path)
-    height, width = (series.get_shape(squeeze=False)[i] for i in _yx(series))
+    height, width = (series.shape[i] for i in _yx(series))
     if ome is not None:
         _check_against_ome(series, ome, axes, (height, width), path)
     dtype = checked_dtype(keyframe.dtype, path)
@@ -175,8 +175,8 @@ def _single_series(tif: Any, path: Path) -> Any:
 
 def _axis_names(series: Any) -> str:
     """Axis letters of a series, interleaved or separate samples called S."""
-    axes: str = series.get_axes(squeeze=False)
-    shape = series.get_shape(squeeze=False)
+    axes: str = series.axes
+    shape = series.shape
     samples = series.keyframe.shaped[4]
     if axes.endswith("YXC") and shape[-1] == samples:
         return axes[:-1] + "S"
@@ -196,7 +196,7 @@ def _axes(series: Any, path: Path) -> _Axes:
     FormatError
         There is a time axis, or an axis whose meaning is unknown.
     """
-    names, shape = _axis_names(series), series.get_shape(squeeze=False)
+    names, shape = _axis_names(series), series.shape
     if names.strip("S")[-2:] != "YX" or len(names) != len(shape):
         raise refuse(path, f"the axes {names}", "planes of y and x")
     sizes = {name: size for name, size in zip(names, shape, strict=True) if name != "S"}
