@@ -8,7 +8,15 @@ from scimage.blocks.components import (
 )
 from scimage.blocks.grid import Block, BlockGrid, Region, Shape
 from scimage.blocks.histogram import Histogram, PackedHistogram
-from scimage.blocks.passes import Pass, Readable, Window, Writable, run_block
+from scimage.blocks.passes import (
+    Pass,
+    Readable,
+    Window,
+    Writable,
+    crop,
+    reach_sum,
+    run_block,
+)
 
 __all__ = [
     "Block",
@@ -23,7 +31,9 @@ __all__ = [
     "Shape",
     "Window",
     "Writable",
+    "crop",
     "faces_of",
     "merge_components",
+    "reach_sum",
     "run_block",
 ]

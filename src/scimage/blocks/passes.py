@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from scimage.blocks.grid import Block, Region, Shape
 
-__all__ = ["Pass", "Readable", "Window", "Writable", "run_block"]
+__all__ = ["Pass", "Readable", "Window", "Writable", "crop", "reach_sum", "run_block"]
 
 Partial = TypeVar("Partial")
 Result = TypeVar("Result")
@@ -50,6 +50,24 @@ class Window:
         region, clipped = self.block.with_halo(halo)
         data = self._inputs[i].read(region)
         return np.pad(data, clipped, mode="edge") if any(map(any, clipped)) else data
+
+    def read_numbers(self, i: int, halo: Shape = (0, 0, 0)) -> NDArray[Any]:
+        """The same as :meth:`read`, with 0 for what is no number."""
+        data = self.read(i, halo)
+        if data.dtype.kind == "f":
+            data = np.nan_to_num(data, nan=0.0, posinf=0.0, neginf=0.0)
+        return data
+
+
+def crop(array: NDArray[Any], margin: Sequence[int]) -> NDArray[Any]:
+    """The array (z, y, x) without a margin at either end of each axis."""
+    return array[tuple(slice(m, n - m) for m, n in zip(margin, array.shape, strict=True))]
+
+
+def reach_sum(*reaches: Shape) -> Shape:
+    """How far (z, y, x) steps reach that are done one after the other."""
+    z, y, x = (sum(r) for r in zip(*reaches, strict=True))
+    return z, y, x
 
 
 class Pass(ABC, Generic[Partial, Result]):

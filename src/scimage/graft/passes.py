@@ -11,7 +11,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scimage.blocks import Block, Histogram, PackedHistogram, Pass, Readable, Shape, Window
+from scimage.blocks import (
+    Block,
+    Histogram,
+    PackedHistogram,
+    Pass,
+    Readable,
+    Shape,
+    Window,
+    crop,
+    reach_sum,
+)
 from scimage.graft.scales import Scale, Spacing, half_kernels
 
 __all__ = ["BRIGHTNESS_SHIFT", "Candidates", "DetectPass", "NoisePass", "NoiseSample"]
@@ -29,13 +39,6 @@ _SAMPLE_VOXELS = 2**24
 _TURNS = (3518319155, 2882110345, 2360945575)
 
 
-def _finite(data: NDArray[Any]) -> NDArray[Any]:
-    """The same with 0 for what is no number."""
-    if data.dtype.kind == "f":
-        data = np.nan_to_num(data, nan=0.0, posinf=0.0, neginf=0.0)
-    return data
-
-
 def _filter_reach(scale: Scale) -> Shape:
     both = zip(half_kernels(scale.inner_px), half_kernels(scale.outer_px), strict=True)
     z, y, x = (a.size + b.size - 2 for a, b in both)
@@ -45,14 +48,6 @@ def _filter_reach(scale: Scale) -> Shape:
 def _largest(shapes: Sequence[Shape]) -> Shape:
     z, y, x = (max(s[a] for s in shapes) for a in range(3))
     return z, y, x
-
-
-def _plus(a: Shape, b: Shape) -> Shape:
-    return a[0] + b[0], a[1] + b[1], a[2] + b[2]
-
-
-def _crop(array: NDArray[Any], by: Sequence[int]) -> NDArray[Any]:
-    return array[tuple(slice(m, n - m) for m, n in zip(by, array.shape, strict=True))]
 
 
 def _two_gaussians(
@@ -65,9 +60,9 @@ def _two_gaussians(
     from scimage.kernels import smooth
 
     inner, outer = half_kernels(scale.inner_px), half_kernels(scale.outer_px)
-    fine = smooth.smooth(_crop(data, surplus), (inner[0], inner[1], inner[2]))
+    fine = smooth.smooth(crop(data, surplus), (inner[0], inner[1], inner[2]))
     coarse = smooth.smooth(fine, (outer[0], outer[1], outer[2]))
-    return _crop(fine, [w.size - 1 for w in outer]), coarse
+    return crop(fine, [w.size - 1 for w in outer]), coarse
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +99,7 @@ class NoisePass(Pass[tuple[PackedHistogram, ...], NoiseSample]):
 
     @property
     def halo(self) -> Shape:
-        return _plus(_largest([_filter_reach(s) for s in self.scales]), (0, 0, 1))
+        return reach_sum(_largest([_filter_reach(s) for s in self.scales]), (0, 0, 1))
 
     @property
     def bytes_per_voxel(self) -> int:
@@ -115,7 +110,7 @@ class NoisePass(Pass[tuple[PackedHistogram, ...], NoiseSample]):
         if not tiles:
             return None, ()
         halo = self.halo
-        data = _finite(window.read(0, halo)).astype(np.float32)
+        data = window.read_numbers(0, halo).astype(np.float32)
         parts = [self._of_tile(_grown(data, tile, halo)) for tile in tiles]
         contrasts = tuple(
             Histogram.sum_of(p[i] for p in parts).packed() for i in range(len(self.scales))
@@ -128,7 +123,7 @@ class NoisePass(Pass[tuple[PackedHistogram, ...], NoiseSample]):
             surplus = np.subtract(halo, _filter_reach(scale)).tolist()
             fine, coarse = _two_gaussians(data, scale, surplus)
             out.append(Histogram.of((fine - coarse) * np.float32(1 / scale.gain)).packed())
-        out.append(_differences(_crop(data, (halo[0], halo[1], halo[2] - 1))))
+        out.append(_differences(crop(data, (halo[0], halo[1], halo[2] - 1))))
         return out
 
     def merge(self, partials: Sequence[tuple[PackedHistogram, ...]]) -> NoiseSample:
@@ -266,7 +261,7 @@ class DetectPass(Pass[Candidates, Candidates]):
     @cached_property
     def halo(self) -> Shape:
         """Reach of filters and tests, or of the ring around the largest cell."""
-        filters = _plus(self.margin, _largest([_filter_reach(s) for s in self.scales]))
+        filters = reach_sum(self.margin, _largest([_filter_reach(s) for s in self.scales]))
         ring = self.max_diameter_um / 2 + sum(_RING_UM)
         reach = max(ring, 1.1 * max(s.diameter_um for s in self.scales))
         # Half a voxel of sub-voxel shift and the reach of light smoothing come on top.
@@ -297,13 +292,13 @@ class DetectPass(Pass[Candidates, Candidates]):
         from scimage.kernels import peaks
 
         halo, margin = self.halo, self.margin
-        data = _finite(window.read(self.nuclei, halo)).astype(np.float32, copy=False)
+        data = window.read_numbers(self.nuclei, halo).astype(np.float32, copy=False)
         smoothed: list[NDArray[np.float32]] = []
         size = tuple(n + 2 * m for n, m in zip(window.block.shape, margin, strict=True))
         best = np.full(size, -np.inf, dtype=np.float32)
         which = np.zeros(size, dtype=np.uint8)
         for i, scale in enumerate(self.scales):
-            surplus = np.subtract(halo, _plus(margin, _filter_reach(scale))).tolist()
+            surplus = np.subtract(halo, reach_sum(margin, _filter_reach(scale))).tolist()
             fine, coarse = _two_gaussians(data, scale, surplus)
             smoothed.append(fine)
             factor = np.float32(1 / scale.gain)
@@ -324,7 +319,7 @@ class DetectPass(Pass[Candidates, Candidates]):
             diameter = self._diameters(data, in_halo, offset, expected)
             exists = _existing(window.block, halo)
             for i in range(c):
-                pixels = data if i == self.nuclei else _finite(window.read(i, halo))
+                pixels = data if i == self.nuclei else window.read_numbers(i, halo)
                 means[:, i], backgrounds[:, i] = peaks.ball_and_ring(
                     pixels, in_halo, offset, diameter / 2, _RING_UM, self.spacing_um, exists
                 )

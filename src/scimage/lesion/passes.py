@@ -25,8 +25,10 @@ from scimage.blocks import (
     Shape,
     Window,
     Writable,
+    crop,
     faces_of,
     merge_components,
+    reach_sum,
 )
 from scimage.lesion.classes import LabelValue
 
@@ -91,9 +93,7 @@ def _smoothed(
 
     weights = tuple(smooth.gaussian_weights(s) for s in sigma_px)
     halo = tuple(m + w.size - 1 for m, w in zip(margin, weights, strict=True))
-    data = window.read(i, (halo[0], halo[1], halo[2]))
-    if data.dtype.kind == "f":
-        data = np.nan_to_num(data, nan=0.0, posinf=0.0, neginf=0.0)
+    data = window.read_numbers(i, (halo[0], halo[1], halo[2]))
     values = smooth.smooth(data, (weights[0], weights[1], weights[2]))
     return values if brightness is None else brightness.evened(values, window.block, margin)
 
@@ -105,19 +105,10 @@ def _smoothing_reach(sigma_px: Spacing) -> Shape:
     return z, y, x
 
 
-def _plus(*reaches: Shape) -> Shape:
-    z, y, x = (sum(r) for r in zip(*reaches, strict=True))
-    return z, y, x
-
-
 def _reach(radius_um: float, spacing_um: Spacing) -> Shape:
     from scimage.kernels import distance
 
     return distance.reach(radius_um, spacing_um)
-
-
-def _crop(array: NDArray[Any], margin: Shape) -> NDArray[Any]:
-    return array[tuple(slice(m, n - m) for m, n in zip(margin, array.shape, strict=True))]
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,11 +220,11 @@ class MaskPass(Pass[None, None]):
     @property
     def _margin(self) -> Shape:
         once = _reach(self.closing_um, self.spacing_um)
-        return _plus(once, once)
+        return reach_sum(once, once)
 
     @property
     def halo(self) -> Shape:
-        return _plus(self._margin, _smoothing_reach(self.sigma_px))
+        return reach_sum(self._margin, _smoothing_reach(self.sigma_px))
 
     @property
     def bytes_per_voxel(self) -> int:
@@ -245,7 +236,7 @@ class MaskPass(Pass[None, None]):
         above = _smoothed(window, 0, self.sigma_px, self._margin, self.brightness) >= self.threshold
         closed = distance.closing(above, self.spacing_um, self.closing_um)
         bits = above * np.uint8(ABOVE) | closed * np.uint8(CLOSED)
-        return _crop(bits, self._margin), None
+        return crop(bits, self._margin), None
 
     def merge(self, partials: Sequence[None]) -> None:
         return None
@@ -373,11 +364,11 @@ class AssignPass(Pass[None, None]):
     def _margin(self) -> Shape:
         lengths = (max(self.border_width_um, self.canal_um), max(self.gap_um, self.edge_um))
         near, far = (_reach(r, self.spacing_um) for r in lengths)
-        return _plus(near, far)
+        return reach_sum(near, far)
 
     @property
     def halo(self) -> Shape:
-        return _plus(self._margin, _smoothing_reach(self.sigma_px))
+        return reach_sum(self._margin, _smoothing_reach(self.sigma_px))
 
     @property
     def bytes_per_voxel(self) -> int:
@@ -386,16 +377,16 @@ class AssignPass(Pass[None, None]):
     def compute(self, window: Window) -> tuple[NDArray[np.uint8], None]:
         margin = self._margin
         all_tissue = (window.read(1, margin) & ABOVE) > 0
-        tissue = _crop(all_tissue, margin)
+        tissue = crop(all_tissue, margin)
         core = np.where(tissue, LabelValue.SPARED_TISSUE, LabelValue.BACKGROUND).astype(np.uint8)
         regions = window.read(3, margin)
-        core[(_crop(regions, margin) & HOLE > 0) & ~tissue] = LabelValue.CANAL_OR_FISSURE
+        core[(crop(regions, margin) & HOLE > 0) & ~tissue] = LabelValue.CANAL_OR_FISSURE
         if (regions & ENCLOSED).any():
-            lesion, border = (_crop(m, margin) for m in self._lesion(window, regions, all_tissue))
+            lesion, border = (crop(m, margin) for m in self._lesion(window, regions, all_tissue))
             core[border & tissue] = LabelValue.ASTROGLIAL_BORDER
             core[lesion] = LabelValue.LESION_CORE
             if self.cavity_known:
-                passage = _crop(self._passage(regions, all_tissue), margin)
+                passage = crop(self._passage(regions, all_tissue), margin)
                 core[lesion & ~tissue] = LabelValue.CAVITY
                 core[lesion & ~tissue & passage] = LabelValue.CANAL_OR_FISSURE
         return core, None
