@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from scimage.lazy import door
 
 if TYPE_CHECKING:
+    from scimage.engine import Execution
     from scimage.errors import ScimageError
     from scimage.graft import GraftParameters, GraftResult, count_grafts
     from scimage.image import Image, ResultStore, convert, open_image, summarize
@@ -24,12 +25,13 @@ if TYPE_CHECKING:
         measure_labels,
         segment_lesion,
     )
-    from scimage.study import export_table
+    from scimage.study import export_table, verify_store
     from scimage.version import __version__
 
 __getattr__, __dir__ = door(
     __name__,
     {
+        "Execution": "engine",
         "GraftParameters": "graft",
         "GraftResult": "graft",
         "Image": "image",
@@ -45,10 +47,12 @@ __getattr__, __dir__ = door(
         "open_image": "image",
         "segment_lesion": "lesion",
         "summarize": "image",
+        "verify_store": "study",
     },
 )
 
 __all__ = [
+    "Execution",
     "GraftParameters",
     "GraftResult",
     "Image",
@@ -64,4 +68,5 @@ __all__ = [
     "open_image",
     "segment_lesion",
     "summarize",
+    "verify_store",
 ]

@@ -7,9 +7,11 @@ line; anything else that reaches it is a bug.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 __all__ = [
+    "BlocksFailedError",
     "Cancelled",
     "ChannelError",
     "FormatError",
@@ -81,6 +83,35 @@ class TargetExistsError(ScimageError, FileExistsError):
 
 class StorageError(ScimageError, OSError):
     """The disk is full, read-only or gone."""
+
+
+class BlocksFailedError(ScimageError):
+    """Blocks failed by themselves, each time that they were tried; all others are done.
+
+    Parameters
+    ----------
+    stage
+        The sweep in which they failed.
+    failures
+        What went wrong, by block (its place z-y-x in the grid).
+    blocks
+        Number of blocks in all.
+    """
+
+    exit_code = 3
+
+    def __init__(self, stage: str, failures: Mapping[str, str], blocks: int) -> None:
+        self.stage, self.failures, self.blocks = stage, dict(failures), blocks
+        listed = "; ".join(f"block {name}: {why}" for name, why in [*failures.items()][:3])
+        more = f"; and {len(failures) - 3} more" if len(failures) > 3 else ""
+        super().__init__(
+            stage, found=f"{len(failures)} of {blocks} blocks failed ({listed}{more})",
+            expected="every block done; nothing was published",
+            remedy="Mend what is wrong and run the same command again: it continues.",
+        )  # fmt: skip
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return BlocksFailedError, (self.stage, self.failures, self.blocks)
 
 
 class Cancelled(ScimageError):

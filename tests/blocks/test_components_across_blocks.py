@@ -1,5 +1,11 @@
 from __future__ import annotations
 
+import gc
+import itertools
+import math
+import tracemalloc
+from dataclasses import dataclass
+
 import numpy as np
 import pytest
 from hypothesis import example, given
@@ -7,7 +13,18 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import oracles.components as oracle
-from scimage.blocks import BlockComponents, BlockGrid, faces_of, merge_components
+from scimage.blocks import (
+    Block,
+    BlockComponents,
+    BlockGrid,
+    ComponentsPass,
+    Window,
+    faces_of,
+    merge_components,
+    pack,
+    unpack,
+)
+from scimage.errors import UsageError
 
 
 def parts_of(mask, block):
@@ -148,4 +165,209 @@ def test_faces_of_a_block_are_small_where_labels_are_runs():
 
     packed = faces_of(labels)
 
-    assert sum(len(data) for _, data in packed) < 1000
+    assert sum(map(len, packed)) < 1000
+
+
+@dataclass(frozen=True)
+class Stored:
+    """An array as a pass reads it."""
+
+    data: np.ndarray
+
+    @property
+    def shape(self):
+        return self.data.shape
+
+    def read(self, region):
+        return self.data[region].copy()
+
+
+def computed(pass_, blocks):
+    """Each block's labels, and all partials as they travel."""
+    labels, packed = {}, []
+    for block in blocks:
+        labels[block.index], partial = pass_.compute(Window(block, pass_.inputs))
+        packed.append(pack(partial))
+    return labels, packed
+
+
+@given(data=st.data(), block=BLOCKS)
+def test_the_pass_finds_the_components_of_the_whole_in_any_division_and_order(data, block):
+    bits = data.draw(hnp.arrays(np.uint8, st.tuples(*[st.integers(1, 8)] * 3)))
+    pass_ = ComponentsPass(Stored(bits), 2, None)
+
+    labels, packed = computed(pass_, BlockGrid(bits.shape, block))
+    merged = pass_.merge(unpack(p) for p in data.draw(st.permutations(packed)))
+
+    expected, n = oracle.label_components((bits & 2) == 0)
+    voxels, first = oracle.measure_components(expected, n)
+    np.testing.assert_array_equal(assembled(bits, block, labels, merged), expected)
+    assert merged.voxels.tolist() == [0, *voxels]
+    assert merged.first.tolist() == [-1, *first]
+    np.testing.assert_array_equal(merged.touches[1:], oracle.reached_faces(expected, n))
+    assert all(local.dtype == np.uint32 for local in labels.values())
+    assert all(table.dtype == np.int64 for table in merged.component.values())
+
+
+def test_blocks_of_more_than_2_to_the_16_labels_are_joined_label_by_label():
+    columns = np.broadcast_to(np.indices((400, 400)).sum(axis=0) % 2, (2, 400, 400))
+    pass_ = ComponentsPass(Stored(columns.astype(np.uint8)), 1, None)
+
+    _, packed = computed(pass_, BlockGrid(columns.shape, (1, 400, 400)))
+    merged = pass_.merge(map(unpack, packed))
+
+    assert merged.voxels.tolist() == [0] + 80_000 * [2]
+    for index in ((0, 0, 0), (1, 0, 0)):
+        np.testing.assert_array_equal(merged.component[index], np.arange(80_001))
+
+
+def test_no_blocks_have_no_components():
+    merged = merge_components([])
+
+    assert merged.component == {}
+    assert merged.voxels.tolist() == [0]
+    assert merged.touches.shape == (1, 6)
+
+
+@pytest.mark.parametrize("limit", [1, 5])
+def test_more_components_than_fit_in_memory_are_refused_before_more_is_read(monkeypatch, limit):
+    monkeypatch.setattr("scimage.blocks.components._MOST_COMPONENTS", limit)
+    _, parts = parts_of(np.indices((4, 4, 4)).sum(axis=0) % 2 == 0, (1, 1, 2))
+    read = []
+
+    with pytest.raises(UsageError, match=f"more than {limit} separate .* raise the threshold"):
+        merge_components(read.append(part) or part for part in parts)
+
+    assert len(read) == limit + 1
+
+
+def test_as_many_components_as_fit_in_memory_are_merged(monkeypatch):
+    monkeypatch.setattr("scimage.blocks.components._MOST_COMPONENTS", 32)
+    _, parts = parts_of(np.indices((4, 4, 4)).sum(axis=0) % 2 == 0, (1, 1, 2))
+
+    assert merge_components(parts).voxels.tolist() == [0] + 32 * [1]
+
+
+def test_merging_holds_no_faces_that_both_neighbours_have_shown():
+    noise = np.random.default_rng(0).integers(1, 3, (1, 256, 256), dtype=np.uint32)
+    faces = faces_of(noise, at_border=(False, False, True, True, True, True))
+    two = np.ones(2, dtype=np.int64)
+    held = []
+
+    def parts(n):
+        for i in range(n):
+            part = BlockComponents((i, 0, 0), two, two, np.zeros((2, 6), dtype=bool), faces)
+            yield BlockComponents(*unpack(pack(part.packed())))
+        gc.collect()
+        held.append(tracemalloc.get_traced_memory()[0])
+
+    tracemalloc.start()
+    try:
+        for n in (4, 24):
+            merge_components(parts(n))
+    finally:
+        tracemalloc.stop()
+
+    assert len(faces[0]) > 10_000
+    assert held[1] - held[0] < 20 * 2_000
+
+
+VOLUME, BLOCK = (2048, 2048, 2100), (32, 32, 50)
+# More than 2**33 voxels. Boxes, in the order of their first voxels, with the faces they touch.
+BOXES = {
+    "across flat index 2**31": ((495, 60, 95), (517, 70, 105), ""),
+    "across flat index 2**32": ((990, 30, 45), (1030, 34, 55), ""),
+    "up to flat index 2**33": ((1980, 2010, 2095), (1999, 2020, 2100), "x high"),
+    "in the far corner": ((2014, 2014, 2045), (2048, 2048, 2100), "z high, y high, x high"),
+}
+FACES = ("z low", "z high", "y low", "y high", "x low", "x high")
+
+
+@dataclass(frozen=True)
+class Boxes:
+    """A huge volume of 1, with boxes of 0."""
+
+    shape = VOLUME
+
+    def read(self, region):
+        data = np.ones([s.stop - s.start for s in region], dtype=np.uint8)
+        for low, high, _ in BOXES.values():
+            data[box_in(region, low, high)] = 0
+        return data
+
+
+def box_in(region, low, high):
+    return tuple(
+        slice(max(a - s.start, 0), max(b - s.start, 0))
+        for s, a, b in zip(region, low, high, strict=True)
+    )
+
+
+def blocks_around(low, high):
+    """The blocks of the huge volume that a box reaches into."""
+    touched = (range(a // n, (b - 1) // n + 1) for a, b, n in zip(low, high, BLOCK, strict=True))
+    for index in itertools.product(*touched):
+        core = tuple(
+            slice(i * n, min((i + 1) * n, size))
+            for i, n, size in zip(index, BLOCK, VOLUME, strict=True)
+        )
+        yield Block(index, core, VOLUME)
+
+
+def test_components_of_a_volume_beyond_2_to_the_33_voxels_are_numbered_and_measured():
+    blocks = {b.index: b for low, high, _ in BOXES.values() for b in blocks_around(low, high)}
+    firsts = [int(np.ravel_multi_index(low, VOLUME)) for low, _, _ in BOXES.values()]
+    assert firsts[0] < 2**31 < firsts[1] < 2**32 < firsts[2] < 2**33 < firsts[3]
+    assert len(blocks) == 30
+    pass_ = ComponentsPass(Boxes(), 1, None)
+
+    # The last box comes first: its blocks have the lowest provisional ids.
+    labels, packed = computed(pass_, reversed(blocks.values()))
+    merged = pass_.merge(map(unpack, packed))
+
+    assert merged.first.tolist() == [-1, *firsts]
+    assert merged.voxels.tolist() == [
+        0, *(math.prod(b - a for a, b in zip(low, high, strict=True)) for low, high, _ in
+             BOXES.values()),
+    ]  # fmt: skip
+    touched = [", ".join(itertools.compress(FACES, row.tolist())) for row in merged.touches[1:]]
+    assert touched == [faces for _, _, faces in BOXES.values()]
+    for index, block in blocks.items():
+        expected = np.zeros(block.shape, dtype=np.int64)
+        for i, (low, high, _) in enumerate(BOXES.values(), start=1):
+            expected[box_in(block.core, low, high)] = i
+        np.testing.assert_array_equal(merged.component[index][labels[index]], expected)
+
+
+def test_an_empty_block_is_not_labelled_and_sends_next_to_nothing(monkeypatch):
+    monkeypatch.setattr("scimage.kernels.components._label", None)
+    monkeypatch.setattr("scimage.kernels.components._measure", None)
+    pass_ = ComponentsPass(Boxes(), 1, None)
+    block = next(blocks_around((640, 640, 500), (641, 641, 501)))
+
+    labels, partial = pass_.compute(Window(block, pass_.inputs))
+
+    assert labels.shape == BLOCK
+    assert labels.dtype == np.uint32
+    assert not labels.any()
+    assert len(pack(partial)) < 400
+
+
+@pytest.mark.parametrize("density", [0.0, 0.3, 1.0, None])
+def test_a_block_needs_no_more_memory_than_is_planned(density):
+    shape = (40, 40, 40)
+    mask = (
+        np.random.default_rng(0).random(shape) < density
+        if density is not None
+        else (np.indices(shape).sum(axis=0) % 2 == 0)
+    )
+    pass_ = ComponentsPass(Stored((~mask).astype(np.uint8)), 1, None)
+    window = Window(next(iter(BlockGrid(shape, shape))), pass_.inputs)
+    pass_.compute(window)
+
+    tracemalloc.start()
+    try:
+        pass_.compute(window)
+        assert tracemalloc.get_traced_memory()[1] <= pass_.bytes_per_voxel * mask.size
+    finally:
+        tracemalloc.stop()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from scimage.blocks.grid import Block, Region, Shape
 
-__all__ = ["Pass", "Readable", "Window", "Writable", "crop", "reach_sum", "run_block"]
+__all__ = ["Pass", "Readable", "Window", "Writable", "crop", "reach_sum"]
 
 Partial = TypeVar("Partial")
 Result = TypeVar("Result")
@@ -25,6 +25,11 @@ class Readable(Protocol):
         """(z, y, x)."""
         ...
 
+    @property
+    def dtype(self) -> str:
+        """Name of the data type."""
+        ...
+
     def read(self, region: Region) -> NDArray[Any]:
         """Read (z, y, x)."""
         ...
@@ -33,22 +38,41 @@ class Readable(Protocol):
 class Writable(Protocol):
     """A 3-D array on disk; regions written by different blocks share no chunk or shard."""
 
+    @property
+    def dtype(self) -> str:
+        """Name of the data type."""
+        ...
+
     def write(self, region: Region, data: NDArray[Any]) -> None:
-        """Write (z, y, x)."""
+        """Write (z, y, x); when this returns, the disk has it."""
+        ...
+
+    def digest(self, region: Region) -> str:
+        """Digest of what the disk holds of a region that was written at once."""
         ...
 
 
 class Window:
-    """What a pass sees of its inputs from one block; an input that is not asked for is not read."""
+    """What a pass sees of its inputs from one block; an input that is not asked for is not read.
+
+    Attributes
+    ----------
+    block
+        The block.
+    bytes_read
+        Decoded bytes that were asked for so far.
+    """
 
     def __init__(self, block: Block, inputs: Sequence[Readable]) -> None:
         self.block = block
+        self.bytes_read = 0
         self._inputs = inputs
 
     def read(self, i: int, halo: Shape = (0, 0, 0)) -> NDArray[Any]:
         """Core and halo of input `i`, as (z, y, x); beyond the volume its edge is repeated."""
         region, clipped = self.block.with_halo(halo)
         data = self._inputs[i].read(region)
+        self.bytes_read += data.nbytes
         return np.pad(data, clipped, mode="edge") if any(map(any, clipped)) else data
 
     def read_numbers(self, i: int, halo: Shape = (0, 0, 0)) -> NDArray[Any]:
@@ -76,7 +100,8 @@ class Pass(ABC, Generic[Partial, Result]):
     A pass is a frozen dataclass of names and numbers: it is sent to workers, pixels are not.
     Its result may not depend on the division into blocks. So what a block computes for a voxel
     (or for a cell whose centre it owns) depends only on what lies within a fixed distance, and
-    :meth:`merge` sees the partial results in canonical order.
+    :meth:`merge` sees the partial results in canonical order. A partial is plain data (see
+    :func:`scimage.blocks.pack`): it is kept on disk until all blocks are done.
     """
 
     @property
@@ -104,13 +129,5 @@ class Pass(ABC, Generic[Partial, Result]):
         """Compute one block: the core to write (None without an output) and a small partial."""
 
     @abstractmethod
-    def merge(self, partials: Sequence[Partial]) -> Result:
-        """Combine the partial results of all blocks, given in canonical order."""
-
-
-def run_block(pass_: Pass[Partial, Any], block: Block) -> Partial:
-    """Compute and write one block; this is what runs on a worker."""
-    core, partial = pass_.compute(Window(block, pass_.inputs))
-    if pass_.output is not None and core is not None:
-        pass_.output.write(block.core, core)
-    return partial
+    def merge(self, partials: Iterable[Partial]) -> Result:
+        """Combine the partial results of all blocks, which are read in canonical order, once."""

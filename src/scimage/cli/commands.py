@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from scimage.cli.options import (
     ImageArgument,
-    Memory,
+    LogJson,
     Output,
     Overwrite,
-    Scheduler,
+    Verbose,
     Workers,
-    bytes_of,
     numbers,
     spread,
 )
 from scimage.cli.show import describe, print_line, print_rows, progress
+from scimage.engine.execution import Execution
 from scimage.graft.parameters import GraftParameters
 from scimage.lesion.parameters import LesionParameters
+
+if TYPE_CHECKING:
+    from scimage.blocks import Pass
 
 __all__ = ["app"]
 
@@ -33,6 +37,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+
+plan_app = typer.Typer(help="What a run will cost, before it begins.", no_args_is_help=True)
+app.add_typer(plan_app, name="plan")
 
 
 @app.command()
@@ -93,24 +100,24 @@ def inspect(
 
 
 @app.command()
-@spread(LesionParameters)
+@spread(LesionParameters, Execution)
 def lesion(
     parameters: LesionParameters,
+    execution: Execution,
     image: ImageArgument,
-    workers: Workers = 2,
-    scheduler: Scheduler = None,
-    memory: Memory = "4GB",
     output: Output = None,
     overwrite: Overwrite = False,
+    verbose: Verbose = False,
+    log_json: LogJson = None,
 ) -> None:
     """Segment the lesion: core, cavity and astroglial border, with volumes and a profile."""
     from scimage.image import open_image
     from scimage.lesion import segment_lesion
 
-    with progress(str(image)) as report:
+    with progress(image, verbose=verbose, log_json=log_json) as report:
         result = segment_lesion(
-            open_image(image), parameters, output=output, overwrite=overwrite, workers=workers,
-            scheduler=scheduler, memory_bytes=bytes_of(memory), report=report,
+            open_image(image), parameters, output=output, overwrite=overwrite,
+            execution=execution, report=report,
         )  # fmt: skip
     rows = [[key, _number(value)] for key, value in result.measurements.items()]
     print_rows(f"{image}: lesion", ["outcome", "value"], rows)
@@ -120,35 +127,125 @@ def lesion(
     )
     if result.qc_flag:
         print_line(f"WARNING: no lesion was found ({result.qc_flag.replace('_', ' ')})")
+    _print_cost(result.store.run_record("lesion"))
     print_line(f"written to {result.store.path}: labels/lesion, tables/lesion_*")
 
 
 @app.command()
-@spread(GraftParameters)
+@spread(GraftParameters, Execution)
 def grafts(
     parameters: GraftParameters,
+    execution: Execution,
     image: ImageArgument,
-    workers: Workers = 2,
-    scheduler: Scheduler = None,
-    memory: Memory = "4GB",
     output: Output = None,
     overwrite: Overwrite = False,
+    verbose: Verbose = False,
+    log_json: LogJson = None,
 ) -> None:
     """Count surviving graft cells: every nucleus once, every rejection with its reason."""
     from scimage.graft import count_grafts
     from scimage.image import open_image
 
-    with progress(str(image)) as report:
+    with progress(image, verbose=verbose, log_json=log_json) as report:
         result = count_grafts(
-            open_image(image), parameters, output=output, overwrite=overwrite, workers=workers,
-            scheduler=scheduler, memory_bytes=bytes_of(memory), report=report,
+            open_image(image), parameters, output=output, overwrite=overwrite,
+            execution=execution, report=report,
         )  # fmt: skip
     rows = [["detected", str(result.n_detected)]]
     rows += [[f"rejected: {reason}", str(n)] for reason, n in result.rejected.items()]
     rows += [["kept", str(result.n_kept)]]
     print_rows(f"{image}: graft cells", ["", "cells"], rows)
     print_line(f"noise {result.noise:.4g}, threshold {result.threshold:.4g} (contrast)")
+    _print_cost(result.store.run_record("grafts"))
     print_line(f"written to {result.store.path}: tables/graft_cells")
+
+
+@plan_app.command("lesion")
+@spread(LesionParameters, Execution)
+def plan_lesion(parameters: LesionParameters, execution: Execution, image: ImageArgument) -> None:
+    """What segmenting the lesion will cost."""
+    from scimage.image import open_image
+    from scimage.lesion import lesion_stages
+
+    _print_plan(*lesion_stages(open_image(image), parameters), execution)
+
+
+@plan_app.command("grafts")
+@spread(GraftParameters, Execution)
+def plan_grafts(parameters: GraftParameters, execution: Execution, image: ImageArgument) -> None:
+    """What counting graft cells will cost."""
+    from scimage.graft import graft_stages
+    from scimage.image import open_image
+
+    _print_plan(*graft_stages(open_image(image), parameters), execution)
+
+
+def _print_plan(
+    stages: dict[str, Pass[Any, Any]], chunk: tuple[int, int, int], execution: Execution
+) -> None:
+    from scimage.engine import make_plan, seconds_for
+
+    processes = execution.workers if execution.processes or execution.cluster else 0
+    made = make_plan(stages, chunk, execution, execution.workers, processes)
+    rows = [
+        [s.name, f"{s.read_bytes / 1e6:.4g}", f"{s.written_bytes / 1e6:.4g}",
+         f"{s.block_bytes / 1e6:.4g}", f"{100 * s.halo_share:.0f}%"]
+        for s in made.stages
+    ]  # fmt: skip
+    columns = ["sweep", "MB read", "MB written", "MB a block", "halo"]
+    print_rows("at most", columns, rows)
+    for line in made.lines():
+        print_line(line)
+    print_line(f"about {seconds_for(made, stages):.3g} s, from one block of each sweep")
+
+
+def _print_cost(record: dict[str, Any]) -> None:
+    """Planned beside actual."""
+    planned, actual = record["planned"], record["actual"]
+    print_line(
+        f"{actual['seconds']:.1f} s; read {actual['read_bytes'] / 1e9:.3g} GB "
+        f"(planned at most {planned['read_bytes'] / 1e9:.3g}); peak memory of a process "
+        f"{actual['peak_process_bytes'] / 1e9:.2f} GB "
+        f"(planned {planned['memory_bytes'] / 1e9:.2f} in all)"
+    )
+
+
+@app.command()
+def verify(image: ImageArgument) -> None:
+    """Prove results offline: files against their digests, tables against labels and records."""
+    from scimage.study import verify_store
+
+    checks = verify_store(image)
+    print_rows(
+        f"{image}", ["what", "state"],
+        [[c.what, "right" if c.right else f"WRONG: {c.found}"] for c in checks],
+    )  # fmt: skip
+    if not all(c.right for c in checks):
+        raise typer.Exit(1)
+
+
+@app.command()
+def clean(
+    path: Annotated[
+        Path, typer.Argument(help="An image, or a folder of images.", show_default=False)
+    ],
+    yes: Annotated[bool, typer.Option("--yes", help="Remove without asking.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list.")] = False,
+) -> None:
+    """List what runs left that ended without an end, and remove it; they can then not go on."""
+    from scimage.image import leftovers
+
+    found = leftovers(path)
+    rows = [[str(f.path), f.what, f"{f.bytes / 1e6:.3g}"] for f in found]
+    print_rows(f"{path}: left by stopped runs", ["path", "what", "MB"], rows)
+    if not found or dry_run:
+        return
+    if not yes and not (sys.stdin.isatty() and typer.confirm("Remove all of this?")):
+        print_line("nothing was removed (--yes removes)")
+        return
+    for leftover in found:
+        leftover.remove()
+    print_line(f"removed {len(found)}")
 
 
 @app.command()
@@ -161,7 +258,7 @@ def measure(
     from scimage.image import open_image
     from scimage.lesion import measure_labels
 
-    with progress(str(image)) as report:
+    with progress(image) as report:
         profile = measure_labels(open_image(image), channel, report=report)
     volumes = profile.volumes_mm3()
     if as_json:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from scimage import image as images
 from scimage.cli.phantoms import phantom_image, write_truth
+from scimage.engine import Execution
 from scimage.graft import GraftParameters, GraftResult, count_grafts
 from scimage.image import Image, ResultStore
 from scimage.lesion import LabelValue, LesionParameters, LesionResult, segment_lesion
@@ -59,14 +60,14 @@ def run_demo(folder: Path, *, seed: int, workers: int, report: Report) -> DemoOu
     lesion = segment_lesion(
         image,
         LesionParameters(gfap="GFAP", tissue="autofluorescence"),
-        overwrite=True, workers=workers, report=report,
+        overwrite=True, execution=Execution(workers=workers), report=report,
     )  # fmt: skip
     grafts = count_grafts(
         image,
         GraftParameters(
             nuclei="human_nuclei", dna="DNA", autofluorescence="autofluorescence"
         ),
-        overwrite=True, workers=workers, report=report,
+        overwrite=True, execution=Execution(workers=workers), report=report,
     )  # fmt: skip
     rows = _compare(phantom, truth, lesion, grafts)
     page = folder / "report.html"

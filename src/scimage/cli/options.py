@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 import inspect
-import re
 import typing
 from collections.abc import Callable
 from pathlib import Path
@@ -18,28 +17,27 @@ from scimage.parameters import option_name
 
 __all__ = [
     "ImageArgument",
-    "Memory",
+    "LogJson",
     "Output",
     "Overwrite",
-    "Scheduler",
+    "Verbose",
     "Workers",
-    "bytes_of",
     "numbers",
     "spread",
 ]
 
-ImageArgument = Annotated[Path, typer.Argument(help="An OME-Zarr image.", show_default=False)]
-Workers = Annotated[int, typer.Option(help="Processor cores to use.", min=1)]
-Scheduler = Annotated[
-    str | None, typer.Option(help="Address of a running Dask scheduler, instead of own workers.")
+ImageArgument = Annotated[
+    str, typer.Argument(help="An OME-Zarr image: a folder, s3:// or https://.", show_default=False)
 ]
-Memory = Annotated[str, typer.Option(help="What all workers together may use, for example 8GB.")]
+Workers = Annotated[int, typer.Option(help="Processor cores to use.", min=1)]
 Output = Annotated[
     Path | None, typer.Option(help="Store for the results, instead of the image itself.")
 ]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Tell more: times of each sweep.")]
+LogJson = Annotated[
+    Path | None, typer.Option(help="Also write progress and messages to this file, as JSON lines.")
+]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace earlier results.")]
-
-_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 
 
 def numbers(option: str, text: str, n: int) -> tuple[float, ...]:
@@ -62,39 +60,31 @@ def numbers(option: str, text: str, n: int) -> tuple[float, ...]:
     return values
 
 
-def bytes_of(text: str) -> int:
-    """Parse ``8GB`` or ``500 MB`` into bytes.
+def spread(*kinds: type[Any]) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command one option for each field of some parameter dataclasses.
 
-    Raises
-    ------
-    UsageError
-        It is something else.
+    The command receives the validated dataclasses as its first arguments.
     """
-    match = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([kmgt]?)b?\s*", text.lower())
-    if not match:
-        raise UsageError(
-            "--memory", found=repr(text), expected="a size such as 8GB or 500MB",
-            remedy="Write a number and a unit.",
-        )  # fmt: skip
-    return int(float(match[1]) * _UNITS[match[2]])
-
-
-def spread(kind: type[Any]) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Give a command one option for each field of a parameter dataclass.
-
-    The command receives the validated dataclass as its first argument.
-    """
-    hints = typing.get_type_hints(kind)
-    fields = dataclasses.fields(kind)
+    hints = {kind: typing.get_type_hints(kind) for kind in kinds}
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
-        own = list(inspect.signature(command, eval_str=True).parameters.values())[1:]
-        options = [_option(field, hints[field.name]) for field in fields]
+        own = list(inspect.signature(command, eval_str=True).parameters.values())[len(kinds) :]
+        options = [
+            _option(field, hints[kind][field.name])
+            for kind in kinds
+            for field in dataclasses.fields(kind)
+        ]
 
         @functools.wraps(command)
         def flat(**given: Any) -> None:
-            values = {f.name: _parse(f, hints[f.name], given.pop(f.name)) for f in fields}
-            command(kind(**values), **given)
+            made = [
+                kind(**{
+                    f.name: _parse(f, hints[kind][f.name], given.pop(f.name))
+                    for f in dataclasses.fields(kind)
+                })
+                for kind in kinds
+            ]  # fmt: skip
+            command(*made, **given)
 
         keyword = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in own]
         first = [p for p in keyword if p.default is inspect.Parameter.empty]
@@ -106,6 +96,14 @@ def spread(kind: type[Any]) -> Callable[[Callable[..., None]], Callable[..., Non
     return decorate
 
 
+def _tuple_of(hint: Any) -> tuple[Any, ...]:
+    """Element types of a field that is a tuple, or a tuple or None; else empty."""
+    for kind in (hint, *typing.get_args(hint)):
+        if typing.get_origin(kind) is tuple:
+            return typing.get_args(kind)
+    return ()
+
+
 def _option(field: dataclasses.Field[Any], hint: Any) -> inspect.Parameter:
     text = field.metadata["help"]
     if field.metadata["choices"]:
@@ -113,8 +111,9 @@ def _option(field: dataclasses.Field[Any], hint: Any) -> inspect.Parameter:
     default: Any = field.default
     if default is dataclasses.MISSING:
         default = inspect.Parameter.empty
-    elif typing.get_origin(hint) is tuple:
-        hint, default = str, ",".join(f"{v:g}" for v in default)
+    elif _tuple_of(hint):
+        hint = str if default is not None else str | None
+        default = default and ",".join(f"{v:g}" for v in default)
     option = typer.Option(option_name(field.name), help=text)
     return inspect.Parameter(
         field.name,
@@ -125,6 +124,8 @@ def _option(field: dataclasses.Field[Any], hint: Any) -> inspect.Parameter:
 
 
 def _parse(field: dataclasses.Field[Any], hint: Any, value: Any) -> Any:
-    if typing.get_origin(hint) is tuple:
-        return numbers(option_name(field.name), value, len(typing.get_args(hint)))
-    return value
+    kinds = _tuple_of(hint)
+    if not kinds or value is None:
+        return value
+    given = numbers(option_name(field.name), value, len(kinds))
+    return tuple(kind(n) for kind, n in zip(kinds, given, strict=True))

@@ -72,7 +72,7 @@ def write_phantom(
     parameters = replace(PRESETS[preset], seed=seed, vehicle=vehicle)
     made = Phantom(parameters)
     target, truth = folder / "phantom.ome.zarr", ResultStore(folder / "truth.zarr")
-    truth.refuse_existing(labels=("truth",), tables=("cells", "volumes"), overwrite=overwrite)
+    truth.refuse_existing(("labels/truth", "tables/cells", "tables/volumes"), overwrite=overwrite)
     identity = {"phantom": asdict(parameters)}
     new, pixels = phantom_image(made, preset)
     write_image(target, new, pixels, identity, overwrite=overwrite, workers=workers, report=report)
@@ -101,14 +101,13 @@ def write_truth(
     named = {c.value: c for c in LABEL_CLASSES}
     classes = [LabelClass(v, name, named[v].rgba) for name, v in LABELS.items() if v in named]
     label = NewImage((1, *made.shape), np.dtype(np.uint8), made.spacing_um, "phantom", ())
-    truth.write_label("truth", label, _Labels(made), classes, overwrite=overwrite, report=report)
-    truth.write_table(
-        "cells", pa.table(made.cells()), index_key="cell_id", provenance=about,
-        overwrite=overwrite,
-    )  # fmt: skip
     volumes = made.volumes_mm3() | {"epicentre_um": made.epicentre_um}
     table = pa.table({"quantity": list(volumes), "value": list(volumes.values())})
-    truth.write_table("volumes", table, index_key="quantity", provenance=about, overwrite=overwrite)
+    with truth.new_results("truth", overwrite=overwrite) as new:
+        new.write_label("truth", label, _Labels(made), classes, report=report)
+        new.write_table("cells", pa.table(made.cells()), index_key="cell_id", provenance=about)
+        new.write_table("volumes", table, index_key="quantity", provenance=about)
+        new.publish(about)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import importlib.metadata
 import pickle
 import threading
 import time
 import uuid
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from scimage.errors import UsageError
+from scimage.engine.execution import Execution
+from scimage.errors import StorageError, UsageError
+from scimage.version import code_identity
 
-__all__ = ["DaskExecutor", "Executor", "SerialExecutor", "open_executor"]
+__all__ = ["DaskExecutor", "Executor", "Lost", "SerialExecutor", "open_executor"]
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -24,17 +29,34 @@ _AHEAD = 3
 _POLL_S = 0.02
 
 
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """In place of the result of a task whose workers died, each time that it was tried."""
+
+    reason: str
+
+
 class Executor(Protocol):
-    """Runs a function over tasks."""
+    """Runs a function over tasks.
+
+    Attributes
+    ----------
+    workers
+        Tasks in work at the same time.
+    processes
+        Processes beside this one that work; 0 when it works itself.
+    """
 
     workers: int
+    processes: int
 
     def map(
         self, function: Callable[[T], R], tasks: Iterable[T]
-    ) -> Generator[tuple[int, R], None, None]:
+    ) -> Generator[tuple[int, R | Lost], None, None]:
         """Yield (position of the task, result), in any order; errors are raised as they are.
 
-        Tasks are drawn as workers need them. Once the generator is closed or has raised, no task
+        A task may be run more than once, where workers die; its result is yielded once. Tasks
+        are drawn as workers need them. Once the generator is closed or has raised, no task
         runs any more: the caller may remove what tasks read and write.
         """
         ...
@@ -48,6 +70,7 @@ class SerialExecutor:
     """
 
     workers = 1
+    processes = 0
 
     def map(
         self, function: Callable[[T], R], tasks: Iterable[T]
@@ -63,13 +86,23 @@ class DaskExecutor:
 
     def __init__(self, client: Any) -> None:
         self._client = client
-        self.workers = max(1, sum(client.nthreads().values()))
+        threads = client.nthreads()
+        self.workers = max(1, sum(threads.values()))
+        self.processes = sum(not address.startswith("inproc") for address in threads)
 
     def map(
         self, function: Callable[[T], R], tasks: Iterable[T]
-    ) -> Generator[tuple[int, R], None, None]:
-        """Yield (position, result) in order of completion."""
-        from distributed import as_completed
+    ) -> Generator[tuple[int, R | Lost], None, None]:
+        """Yield (position, result) in order of completion.
+
+        Raises
+        ------
+        StorageError
+            The scheduler went away.
+        """
+        from concurrent.futures import CancelledError
+
+        from distributed import KilledWorker, as_completed
 
         run = uuid.uuid4().hex
         remote = functools.partial(_run_task, run, function)
@@ -91,7 +124,16 @@ class DaskExecutor:
                 submit_next()
             for future in completed:
                 i = position.pop(future)
-                result = future.result()
+                result: Any
+                try:
+                    result = future.result()
+                except KilledWorker as error:
+                    result = Lost(f"its worker died each time it was tried ({error.last_worker})")
+                except CancelledError as error:
+                    raise StorageError(
+                        "the Dask scheduler", found="it went away", expected="an answer",
+                        remedy="Run the same command again: it continues.",
+                    ) from error  # fmt: skip
                 future.release()
                 submit_next()
                 yield i, result
@@ -138,43 +180,98 @@ def _stop_run(run: str) -> int:
 
 
 @contextlib.contextmanager
-def open_executor(workers: int = 1, scheduler: str | None = None) -> Iterator[Executor]:
+def open_executor(execution: Execution, shared: Path) -> Iterator[Executor]:
     """Open the executor that was asked for, and close it afterwards.
 
     Parameters
     ----------
-    workers
-        1: in this thread. More: that many threads of an in-process Dask cluster, which listens
-        on no network port.
-    scheduler
-        Address of a running Dask scheduler; `workers` is then whatever it has.
+    execution
+        One worker works in this thread; more are threads of an in-process Dask cluster, which
+        listens on no network port, processes on this machine, or the workers of a scheduler.
+    shared
+        An existing folder that all workers must see.
 
     Raises
     ------
     UsageError
-        `workers` is below 1, or no scheduler answers at the address.
+        No scheduler answers at the address, it has no workers, or one of them has another
+        version of the code or does not see the folder.
     """
-    if workers < 1:
-        raise UsageError("--workers", found=str(workers), expected="1 or more",
-                         remedy="Give the number of processor cores to use.")  # fmt: skip
-    if scheduler is None and workers == 1:
+    distributed = execution.processes or execution.scheduler or execution.cluster
+    if not distributed and execution.workers == 1:
         yield SerialExecutor()
         return
     from distributed import Client
 
     with contextlib.ExitStack() as stack:
-        if scheduler is None:
-            from scimage.engine._cluster import threads_cluster
-
-            cluster = stack.enter_context(threads_cluster(workers))
-            client = stack.enter_context(Client(cluster, set_as_default=False))
-        else:
-            try:
-                client = stack.enter_context(Client(scheduler, timeout=10, set_as_default=False))
-            except (OSError, ValueError) as error:
+        if execution.scheduler is not None:
+            client = stack.enter_context(_client_of(execution.scheduler))
+            if not client.nthreads():
                 raise UsageError(
-                    "--scheduler", found=f"no Dask scheduler at {scheduler}",
-                    expected="the address of a running one, for example tcp://127.0.0.1:8786",
-                    remedy="Start it with 'dask scheduler', or leave the option out.",
-                ) from error  # fmt: skip
+                    "--scheduler", found=f"no workers at {execution.scheduler}",
+                    expected="at least one", remedy="Start some with 'dask worker'.",
+                )  # fmt: skip
+        else:
+            from scimage.engine import clusters
+
+            if execution.cluster is not None:
+                cluster = clusters.batch_cluster(execution.cluster, execution.workers)
+            elif execution.processes:
+                cluster = clusters.processes_cluster(execution.workers)
+            else:
+                cluster = clusters.threads_cluster(execution.workers)
+            stack.enter_context(cluster)
+            client = stack.enter_context(Client(cluster, set_as_default=False))
+            if execution.cluster is not None:
+                client.wait_for_workers(1)
+        if distributed:
+            _refuse_unfit(client, shared)
         yield DaskExecutor(client)
+
+
+def _client_of(scheduler: str) -> Any:
+    from distributed import Client
+
+    try:
+        return Client(scheduler, timeout=10, set_as_default=False)
+    except (OSError, ValueError) as error:
+        raise UsageError(
+            "--scheduler", found=f"no Dask scheduler at {scheduler}",
+            expected="the address of a running one, for example tcp://127.0.0.1:8786",
+            remedy="Start it with 'dask scheduler', or leave the option out.",
+        ) from error  # fmt: skip
+
+
+def _refuse_unfit(client: Any, shared: Path) -> None:
+    """Refuse workers that would compute something else, or in another place."""
+    token = uuid.uuid4().hex
+    probe = shared / f"probe-{token}"
+    probe.write_text(token, encoding="utf-8")
+    try:
+        # Functions of the standard library: a worker without scimage could not load ours.
+        versions = client.run(importlib.metadata.version, "scimage", on_error="return")
+        tokens = client.run(probe.read_text, on_error="return")
+    finally:
+        probe.unlink()
+    mine = code_identity()
+    for worker, version in versions.items():
+        if version != mine["scimage"]:
+            found = f"scimage {version}" if isinstance(version, str) else "no scimage"
+            raise _unfit(worker, found, f"scimage {mine['scimage']}")
+    for worker, identity in client.run(code_identity, on_error="return").items():
+        if identity != mine:
+            raise _unfit(worker, f"{identity}", f"{mine}")
+    for worker, seen in tokens.items():
+        if seen != token:
+            raise UsageError(
+                f"worker {worker}", found=f"it does not see {shared}",
+                expected="a folder that all workers share",
+                remedy="Put image and results on a file system that is mounted there too.",
+            )  # fmt: skip
+
+
+def _unfit(worker: str, found: str, expected: str) -> UsageError:
+    return UsageError(
+        f"worker {worker}", found=found, expected=expected,
+        remedy="Install the same versions everywhere; otherwise results could differ.",
+    )  # fmt: skip

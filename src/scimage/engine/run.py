@@ -1,25 +1,139 @@
-"""Run a pass over all blocks of its volume."""
+"""One run of one analysis: its sweeps, what is known of each block, and what it came to."""
 
 from __future__ import annotations
 
 import contextlib
+import datetime
 import functools
-import math
-from collections.abc import Sequence
+import json
+import logging
+import platform
+import socket
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, TypeVar
 
-from scimage.blocks import BlockGrid, Pass, Shape, run_block
-from scimage.engine.executors import Executor
-from scimage.errors import UsageError
-from scimage.progress import Report, silent
+import psutil
 
-__all__ = ["block_shape", "run_pass"]
+from scimage.blocks import Block, BlockGrid, Pass, Shape, Window, pack, unpack
+from scimage.engine.execution import Execution
+from scimage.engine.executors import Executor, Lost, open_executor
+from scimage.engine.plan import Plan, make_plan
+from scimage.errors import BlocksFailedError, StorageError, UsageError
+from scimage.image import (
+    NewResults,
+    ResultStore,
+    ScratchVolume,
+    Workspace,
+    digest_of,
+    digest_of_file,
+    exclusive,
+    free_bytes,
+    naming_storage,
+    unfinished_beside,
+    write_file,
+)
+from scimage.progress import Report, silent
+from scimage.version import code_identity
+
+__all__ = ["Run", "run_pass", "start_run"]
+
+_log = logging.getLogger("scimage")
 
 Result = TypeVar("Result")
 
-# Smaller blocks spend more on halo and bookkeeping than on voxels.
-_SMALLEST_SIDE = 16
-_LARGEST_SIDE = 256
+# How often a block is tried, and how long a worker waits for a disk to come back.
+_TRIES = 3
+_PAUSE_S = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class _Task:
+    """A block, and the digest of what is on the disk of it, if an earlier run finished it."""
+
+    block: Block
+    known: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    """What became of a block on a worker; `failure` says why it has no digest."""
+
+    digest: str = ""
+    reused: bool = False
+    seconds: float = 0.0
+    read_bytes: int = 0
+    written_bytes: int = 0
+    peak_bytes: int = 0
+    failure: str = ""
+
+
+def _do_block(
+    pass_: Pass[Any, Any], partials: str, code: Mapping[str, str], task: _Task
+) -> _Outcome:
+    """Make sure that one block is on the disk; this is what runs on a worker."""
+    if code_identity() != code:
+        raise UsageError(
+            f"worker on {socket.gethostname()}", found=f"{code_identity()}", expected=f"{code}",
+            remedy="Install the same versions everywhere; otherwise results could differ.",
+        )  # fmt: skip
+    if task.known is not None and _digest(pass_, partials, task.block) == task.known:
+        return _Outcome(task.known, reused=True)
+    for attempt in range(1, _TRIES + 1):
+        try:
+            return _compute(pass_, partials, task.block)
+        except StorageError:
+            # The disk fails all blocks alike; it may come back.
+            if attempt == _TRIES:
+                raise
+            time.sleep(_PAUSE_S)
+        except Exception as error:
+            if attempt == _TRIES:
+                text = " ".join(str(error).split()) or type(error).__name__
+                _log.debug("%s", traceback.format_exc())
+                return _Outcome(failure=f"{type(error).__name__}: {text}")
+    raise AssertionError("unreachable")
+
+
+def _compute(pass_: Pass[Any, Any], partials: str, block: Block) -> _Outcome:
+    begin = time.perf_counter()
+    window = Window(block, pass_.inputs)
+    core, partial = pass_.compute(window)
+    written = 0
+    if pass_.output is not None and core is not None:
+        pass_.output.write(block.core, core)
+        written = core.nbytes
+    if partial is not None:
+        file = _partial_file(partials, block)
+        with naming_storage(file):
+            write_file(file, pack(partial))
+    digest = _digest(pass_, partials, block)
+    seconds = time.perf_counter() - begin
+    return _Outcome(digest, False, seconds, window.bytes_read, written, _peak_bytes())
+
+
+def _digest(pass_: Pass[Any, Any], partials: str, block: Block) -> str:
+    """Digest of what the disk holds of a block: its core, and its partial result."""
+    core = "" if pass_.output is None else pass_.output.digest(block.core)
+    return digest_of(f"{core} {digest_of_file(_partial_file(partials, block))}".encode())
+
+
+def _partial_file(partials: str, block: Block) -> Path:
+    return Path(partials, "-".join(map(str, block.index)))
+
+
+def _peak_bytes() -> int:
+    """Peak resident memory of this process since it began."""
+    if sys.platform == "win32":
+        return int(psutil.Process().memory_info().peak_wset)
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else 1024 * peak
 
 
 def run_pass(
@@ -27,79 +141,258 @@ def run_pass(
     pass_: Pass[Any, Result],
     grid: BlockGrid,
     executor: Executor,
+    workspace: Workspace,
     report: Report = silent,
+    tell: Callable[[str, dict[str, Any]], None] | None = None,
 ) -> Result:
-    """Compute all blocks of `grid` on `executor` and merge them in canonical order.
+    """Compute all blocks of `grid` that the workspace lacks, and merge them in canonical order.
 
     The result does not depend on the grid, on the executor or on the order of completion.
     `report` is told of each finished block under the name `stage`; when it raises, no block is
-    in work any more by the time that its error arrives here.
+    in work any more by the time that its error arrives here. `tell` gets what the sweep came to.
+
+    Raises
+    ------
+    BlocksFailedError
+        Blocks failed by themselves; all others were done.
+    StorageError
+        The disk failed, or the scheduler went away.
     """
-    partials: list[Any] = [None] * len(grid)
+    partials = workspace.folder / "partials" / stage.replace("/", "_")
+    with naming_storage(partials):
+        partials.mkdir(parents=True, exist_ok=True)
+    known = workspace.finished(stage)
+    tasks = (_Task(b, known.get(_name(b))) for b in grid)
+    names = [_name(b) for b in grid]
+    do = functools.partial(_do_block, pass_, str(partials), code_identity())
+    failures: dict[str, str] = {}
+    done: set[int] = set()
+    reused, busy, read, written, peak = 0, 0.0, 0, 0, 0
+    begin = time.perf_counter()
     report(stage, 0, len(grid))
-    tasks = executor.map(functools.partial(run_block, pass_), grid)
-    with contextlib.closing(tasks) as finished:
-        for done, (i, partial) in enumerate(finished, start=1):
-            partials[i] = partial
-            report(stage, done, len(grid))
-    return pass_.merge(partials)
+    with contextlib.closing(executor.map(do, tasks)) as outcomes:
+        for i, outcome in outcomes:
+            if i in done:
+                continue
+            done.add(i)
+            failure = outcome.reason if isinstance(outcome, Lost) else outcome.failure
+            if failure or isinstance(outcome, Lost):
+                failures[names[i]] = failure
+                _log.error("%s: block %s failed: %s", stage, names[i], failure)
+            else:
+                if not outcome.reused:
+                    if names[i] in known:
+                        _log.warning("%s: block %s was damaged; did it again", stage, names[i])
+                    workspace.finish(stage, names[i], outcome.digest)
+                reused += outcome.reused
+                busy += outcome.seconds
+                read += outcome.read_bytes
+                written += outcome.written_bytes
+                peak = max(peak, outcome.peak_bytes)
+            report(stage, len(done), len(grid))
+    if failures:
+        raise BlocksFailedError(stage, failures, len(grid))
+    if reused:
+        _log.info("%s: %d of %d blocks are reused", stage, reused, len(grid))
+    if tell is not None:
+        tell(stage, {
+            "blocks": len(grid), "reused": reused, "seconds": time.perf_counter() - begin,
+            "busy_seconds": busy, "read_bytes": read, "written_bytes": written,
+            "peak_process_bytes": peak,
+        })  # fmt: skip
+    return pass_.merge(_read_partials(partials, grid))
 
 
-def block_shape(
-    passes: Sequence[Pass[Any, Any]], chunk: Shape, workers: int, memory_bytes: int
-) -> Shape:
-    """Choose the largest block, of whole chunks where it can, for which all workers fit in memory.
+def _read_partials(partials: Path, grid: BlockGrid) -> Iterator[Any]:
+    """Partial results in canonical order, one at a time."""
+    for block in grid:
+        try:
+            yield unpack(_partial_file(str(partials), block).read_bytes())
+        except FileNotFoundError:
+            yield None
+
+
+def _name(block: Block) -> str:
+    return "-".join(map(str, block.index))
+
+
+class Run:
+    """One analysis in work; see :func:`start_run`.
+
+    Attributes
+    ----------
+    grid
+        The blocks of all its sweeps.
+    plan
+        What it will cost.
+    """
+
+    def __init__(
+        self, workspace: Workspace, executor: Executor, plan: Plan, report: Report
+    ) -> None:
+        self.plan = plan
+        self.grid = BlockGrid(plan.volume, plan.block)
+        self._workspace = workspace
+        self._executor = executor
+        self._report = report
+        self._stages: dict[str, dict[str, Any]] = {}
+        self._begun = datetime.datetime.now(datetime.UTC)
+        self._clock = time.perf_counter()
+
+    def sweep(self, stage: str, pass_: Pass[Any, Result]) -> Result:
+        """Run a pass over all blocks, but for those that are on the disk already."""
+        return run_pass(
+            stage, pass_, self.grid, self._executor, self._workspace, self._report, self._tell
+        )
+
+    def volume(self, name: str, dtype: type) -> ScratchVolume:
+        """An array between two sweeps; its chunks are the blocks, so that each has one writer."""
+        return self._workspace.volume(name, dtype, self.grid.volume, self.grid.block)
+
+    def folder(self, name: str) -> Path:
+        """A folder for small files between two sweeps."""
+        folder = self._workspace.folder / name
+        with naming_storage(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def record(self, **about: Any) -> dict[str, Any]:
+        """How the result was made, for ``run.json``: planned and actual."""
+        ended = datetime.datetime.now(datetime.UTC)
+        return {
+            **about,
+            "command": sys.argv,
+            "fingerprint": self._workspace.fingerprint,
+            "code": code_identity(),
+            "python": platform.python_version(),
+            "machine": {
+                "host": socket.gethostname(), "system": platform.platform(),
+                "processor": platform.machine(), "cores": psutil.cpu_count(),
+                "memory_bytes": psutil.virtual_memory().total,
+            },
+            "backend": "cpu",
+            "begun_utc": self._begun.isoformat(timespec="seconds"),
+            "ended_utc": ended.isoformat(timespec="seconds"),
+            "planned": self.plan.as_dict(),
+            "actual": {
+                "seconds": time.perf_counter() - self._clock,
+                "peak_process_bytes": max(
+                    _peak_bytes(), *(s["peak_process_bytes"] for s in self._stages.values())
+                ),
+                "read_bytes": sum(s["read_bytes"] for s in self._stages.values()),
+                "stages": self._stages,
+            },
+        }  # fmt: skip
+
+    def _tell(self, stage: str, facts: dict[str, Any]) -> None:
+        self._stages[stage] = facts
+        rate = len(self.grid) and _voxels(self.grid) / max(facts["seconds"], 1e-9) / 1e6
+        _log.info(
+            "%s: %d blocks in %.2f s, %.3g Mvoxel/s", stage, facts["blocks"], facts["seconds"],
+            rate, extra={"facts": {"stage": stage, **facts}},
+        )  # fmt: skip
+
+
+def _voxels(grid: BlockGrid) -> int:
+    z, y, x = grid.volume
+    return z * y * x
+
+
+@contextlib.contextmanager
+def start_run(
+    store: ResultStore,
+    analysis: str,
+    stages: Mapping[str, Pass[Any, Any]],
+    chunk: Shape,
+    *,
+    identity: Mapping[str, Any],
+    execution: Execution,
+    overwrite: bool,
+    report: Report = silent,
+) -> Iterator[tuple[Run, NewResults]]:
+    """Begin or continue an analysis; what it makes is published by the caller, at the end.
 
     Parameters
     ----------
-    passes
-        The passes that will run over the grid, one at a time.
+    store
+        Where the results will be.
+    stages
+        Its sweeps by name, as they are known before the run: for the plan.
     chunk
-        What is decoded at once in their inputs.
-    workers
-        Blocks in work at the same time.
-    memory_bytes
-        What all workers together may use.
-
-    Returns
-    -------
-    Shape (z, y, x). It is grown beyond a chunk only as long as all workers have blocks to do.
+        What is decoded at once in the image, (z, y, x).
+    identity
+        All that decides the result but for the code: parameters, and the state of the input.
 
     Raises
     ------
     UsageError
-        Not even the smallest block fits; the message says how much would.
+        Another run of this analysis writes to the store, or the memory is too small.
     """
-    volume = passes[0].inputs[0].shape
+    anchor = store.anchor(analysis)
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(exclusive(anchor))
+        all_of_it = {"analysis": analysis, "code": code_identity(), **identity}
+        workspace = Workspace(anchor, all_of_it, restart=execution.restart)
+        finished: list[str] = []
+        stack.callback(lambda: workspace.close(keep=not finished))
+        workers = execution.workers
+        processes = workers if execution.processes or execution.cluster else 0
+        if execution.scheduler is not None:
+            executor = stack.enter_context(open_executor(execution, workspace.folder))
+            workers, processes = executor.workers, executor.processes
+        plan = _plan(workspace, stages, chunk, execution, workers, processes)
+        if execution.scheduler is None:
+            limited = replace(execution, workers=plan.workers)
+            executor = stack.enter_context(open_executor(limited, workspace.folder))
+        _announce(analysis, plan, workspace, anchor)
+        with store.new_results(analysis, overwrite=overwrite, workspace=workspace) as results:
+            yield Run(workspace, executor, plan, report), results
+        finished.append(analysis)
 
-    def need(block: list[int]) -> int:
-        return workers * max(
-            p.bytes_per_voxel * math.prod(b + 2 * h for b, h in zip(block, p.halo, strict=True))
-            for p in passes
-        )
 
-    def blocks(block: list[int]) -> int:
-        return math.prod(-(-n // b) for n, b in zip(volume, block, strict=True))
+def _plan(
+    workspace: Workspace,
+    stages: Mapping[str, Pass[Any, Any]],
+    chunk: Shape,
+    execution: Execution,
+    workers: int,
+    processes: int,
+) -> Plan:
+    """The plan, with the blocks of the run that is continued where these fit."""
+    file = workspace.folder / "block.json"
+    if file.exists():
+        z, y, x = json.loads(file.read_text(encoding="utf-8"))
+        before = replace(execution, block=(z, y, x))
+        plan = make_plan(stages, chunk, before, workers, processes)
+        if execution.block in (None, plan.block) and plan.memory_bytes <= execution.memory_bytes:
+            return plan
+        _log.warning("%s: other blocks than before; what was finished is dropped", workspace.folder)
+        workspace.clear()
+    plan = make_plan(stages, chunk, execution, workers, processes)
+    with naming_storage(file):
+        write_file(file, json.dumps(plan.block).encode())
+    return plan
 
-    sides = [min(c, n, _LARGEST_SIDE) for c, n in zip(chunk, volume, strict=True)]
-    while need(sides) > memory_bytes:
-        axis = max(range(3), key=lambda a: sides[a])
-        if sides[axis] <= _SMALLEST_SIDE:
-            raise UsageError(
-                "--memory", found=f"{memory_bytes // 10**6}MB for {workers} worker(s)",
-                expected=f"at least {-(-need(sides) // 10**6)}MB",
-                remedy="Allow more memory or use fewer workers.",
-            )  # fmt: skip
-        sides[axis] = -(-sides[axis] // 2)
-    enough = 2 * workers if workers > 1 else 1
-    while True:
-        wider = [
-            [*sides[:a], 2 * sides[a], *sides[a + 1 :]]
-            for a in (2, 1, 0)
-            if sides[a] < volume[a] and sides[a] % chunk[a] == 0 and 2 * sides[a] <= _LARGEST_SIDE
-        ]
-        wider = [w for w in wider if need(w) <= memory_bytes and blocks(w) >= enough]
-        if not wider:
-            return sides[0], sides[1], sides[2]
-        # The most cubic one has the least halo.
-        sides = min(wider, key=max)
+
+def _announce(analysis: str, plan: Plan, workspace: Workspace, anchor: Path) -> None:
+    for line in plan.lines():
+        facts = {"analysis": analysis, "plan": plan.as_dict()}
+        _log.info("%s: %s", analysis, line, extra={"headline": True, "facts": facts})
+    if workspace.reused:
+        _log.info(
+            "%s: continuing a run that was stopped, after %d finished blocks",
+            analysis, workspace.reused, extra={"headline": True},
+        )  # fmt: skip
+    others = [(f, n) for f, _, n in unfinished_beside(anchor) if f != workspace.folder]
+    if others:
+        _log.info(
+            "%s: other unfinished runs (other parameters, input or version) keep %d MB beside it; "
+            "'scimage clean' removes them",
+            analysis, sum(n for _, n in others) // 10**6, extra={"headline": True},
+        )  # fmt: skip
+    room = free_bytes(workspace.folder)
+    if room < plan.scratch_bytes:
+        _log.warning(
+            "%s: %d MB of disk are free; uncompressed, the arrays between sweeps take %d MB",
+            analysis, room // 10**6, plan.scratch_bytes // 10**6,
+        )  # fmt: skip

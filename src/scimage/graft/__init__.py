@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from scimage.lazy import door
 
 if TYPE_CHECKING:
-    from scimage.graft.count import REJECTIONS, GraftResult, count_grafts
+    from scimage.graft.count import REJECTIONS, GraftResult, count_grafts, graft_stages
     from scimage.graft.parameters import GraftParameters
 
 __getattr__, __dir__ = door(
@@ -17,7 +17,8 @@ __getattr__, __dir__ = door(
         "GraftParameters": "parameters",
         "GraftResult": "count",
         "count_grafts": "count",
+        "graft_stages": "count",
     },
 )
 
-__all__ = ["REJECTIONS", "GraftParameters", "GraftResult", "count_grafts"]
+__all__ = ["REJECTIONS", "GraftParameters", "GraftResult", "count_grafts", "graft_stages"]

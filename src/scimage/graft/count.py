@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from scimage.blocks import BlockGrid, Shape
-from scimage.engine import block_shape, open_executor, run_pass
+from scimage.blocks import Pass, Shape
+from scimage.engine import Execution, start_run
 from scimage.graft.noise import Noise, signal_to_noise
 from scimage.graft.parameters import GraftParameters
 from scimage.graft.passes import Candidates, DetectPass, NoisePass
@@ -24,7 +24,7 @@ from scimage.version import provenance
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["REJECTIONS", "GraftResult", "count_grafts"]
+__all__ = ["REJECTIONS", "GraftResult", "count_grafts", "graft_stages"]
 
 _TABLE = "graft_cells"
 # Tested in this order; the first that applies is the reason that is given.
@@ -95,10 +95,7 @@ def count_grafts(
     *,
     output: str | Path | None = None,
     overwrite: bool = False,
-    workers: int = 1,
-    scheduler: str | None = None,
-    memory_bytes: int = 4 * 10**9,
-    block: Shape | None = None,
+    execution: Execution | None = None,
     report: Report = silent,
 ) -> GraftResult:
     """Detect nuclei by their contrast at several scales, measure them, and sort out the false.
@@ -107,7 +104,8 @@ def count_grafts(
     at each scale. Cells are local maxima above a multiple of the noise: the robust spread
     (1.4826 MAD) of the same filter over the whole volume or, where that is more, what photons
     make at the brightness of the cell's surroundings. Each belongs to the block that holds its
-    centre; the table does not depend on the blocks.
+    centre; the table does not depend on the blocks. A run that was stopped is continued by the
+    same call.
 
     Parameters
     ----------
@@ -117,12 +115,8 @@ def count_grafts(
         Store for the table, instead of the image itself.
     overwrite
         Replace an earlier table.
-    workers, scheduler
-        See :func:`scimage.engine.open_executor`.
-    memory_bytes
-        What all workers together may use; decides the block size.
-    block
-        Block shape (z, y, x), instead of the one that `memory_bytes` allows.
+    execution
+        Where, on how many workers and in how much memory. The result does not depend on it.
     report
         Told of each finished block; may raise to stop.
 
@@ -132,65 +126,121 @@ def count_grafts(
         The message says what to do.
     """
     store = ResultStore.beside(image, output)
-    store.refuse_existing(tables=(_TABLE,), overwrite=overwrite)
-    nuclei = image.channel_index(parameters.nuclei)
-    veto = _index(image, parameters.autofluorescence)
-    dna = _index(image, parameters.dna)
+    store.refuse_existing([f"tables/{_TABLE}"], overwrite=overwrite)
+    level = _level(image, parameters)
+    stages, chunk = graft_stages(image, parameters)
+    with start_run(
+        store, "grafts", stages, chunk,
+        identity={"parameters": asdict(parameters), "input": image.state(level.index)},
+        execution=execution or Execution(), overwrite=overwrite, report=report,
+    ) as (run, new):  # fmt: skip
+        noise: dict[int, Noise] = {}
+        for channel in _measured(image, parameters):
+            stage = _noise_stage(image, channel)
+            noise[channel] = Noise.of(run.sweep(stage, stages[stage]))
+        detect: Any = stages["detect"]
+        cut = _cut(parameters, noise[detect.nuclei])
+        found = run.sweep("detect", replace(detect, cut=cut))
+        cells = _sorted_out(image, parameters, level, detect, noise, found)
+        middle = len(cut) // 2
+        typical = noise[detect.nuclei].per_scale[middle]
+        result = GraftResult(store, cells, typical, cut[middle], level)
+        about = _about(image, parameters, detect, noise, result, cut)
+        new.write_table(_TABLE, cells, index_key="cell_id", provenance=about)
+        new.publish(run.record(**about))
+    return result
+
+
+def graft_stages(
+    image: Image, parameters: GraftParameters
+) -> tuple[dict[str, Pass[Any, Any]], Shape]:
+    """Every sweep of a count, in order, and the chunk (z, y, x) of what they read.
+
+    The threshold, which only the run will find, is left at 0.
+
+    Raises
+    ------
+    ChannelError, SpacingError
+        The message says what to do.
+    """
     full = image.spacing_um
-    # A quarter of the smallest nucleus still samples it well.
-    level = image.level_near(parameters.diameter_um[0] / 4)
+    level = _level(image, parameters)
     spacing = level.spacing_um or full
     scales = filter_bank(parameters, spacing)
     volumes = tuple(image.volume(c, level.index) for c in range(len(image.channels)))
-    detect = DetectPass(
-        volumes, nuclei, scales, (0.0,) * len(scales), spacing,
-        parameters.diameter_um[1] * parameters.diameter_slack,
-        parameters.background == "plane",
+    stages: dict[str, Pass[Any, Any]] = {
+        _noise_stage(image, channel): NoisePass(volumes[channel], scales)
+        for channel in _measured(image, parameters)
+    }
+    stages["detect"] = DetectPass(
+        volumes, image.channel_index(parameters.nuclei), scales, (0.0,) * len(scales), spacing,
+        parameters.diameter_um[1] * parameters.diameter_slack, parameters.background == "plane",
     )  # fmt: skip
-    with open_executor(workers, scheduler) as executor:
-        shape = block or block_shape([detect], volumes[0].chunk, executor.workers, memory_bytes)
-        grid = BlockGrid(volumes[0].shape, shape)
-        noise: dict[int, Noise] = {}
-        for channel in sorted({nuclei, *(c for c in (veto, dna) if c is not None)}):
-            name = f"noise of {image.channels[channel].name}"
-            sample = run_pass(name, NoisePass(volumes[channel], scales), grid, executor, report)
-            noise[channel] = Noise.of(sample)
-        cut = _cut(parameters, noise[nuclei])
-        found = run_pass(
-            "detect",
-            DetectPass(
-                volumes, nuclei, scales, cut, spacing, detect.max_diameter_um, detect.plane
-            ),
-            grid, executor, report,
-        )  # fmt: skip
-    around = found.background[:, nuclei]
-    snr = signal_to_noise(found, around, noise[nuclei], scales, volumes[0].shape)
+    return stages, volumes[0].chunk
+
+
+def _level(image: Image, parameters: GraftParameters) -> Level:
+    """A quarter of the smallest nucleus still samples it well."""
+    return image.level_near(parameters.diameter_um[0] / 4)
+
+
+def _measured(image: Image, parameters: GraftParameters) -> list[int]:
+    """Channels whose noise is needed."""
+    named = (parameters.nuclei, parameters.autofluorescence, parameters.dna)
+    return sorted({image.channel_index(c) for c in named if c is not None})
+
+
+def _noise_stage(image: Image, channel: int) -> str:
+    return f"noise of channel {channel} ({image.channels[channel].name})"
+
+
+def _sorted_out(
+    image: Image,
+    parameters: GraftParameters,
+    level: Level,
+    detect: DetectPass,
+    noise: Mapping[int, Noise],
+    found: Candidates,
+) -> pa.Table:
+    """The table of cells: candidates that are strong enough, each nucleus once, with reasons."""
+    veto, dna = _index(image, parameters.autofluorescence), _index(image, parameters.dna)
+    around = found.background[:, detect.nuclei]
+    shape = detect.channels[0].shape
+    snr = signal_to_noise(found, around, noise[detect.nuclei], detect.scales, shape)
     if parameters.threshold is None:
         strong = snr >= parameters.min_snr
         found, snr = found[strong], snr[strong]
-    reasons = _reasons(found, parameters, noise, nuclei, veto, dna)
-    position = (found.voxel + found.offset_px) * np.array(spacing)
-    kept = _without_duplicates(position, found, reasons, scales, parameters.separation)
+    reasons = _reasons(found, parameters, noise, detect.nuclei, veto, dna)
+    position = (found.voxel + found.offset_px) * np.array(detect.spacing_um)
+    kept = _without_duplicates(position, found, reasons, detect.scales, parameters.separation)
     order = np.flatnonzero(kept)
-    cells = _table(
+    return _table(
         image, level, found[order], position[order], snr[order], [reasons[i] for i in order]
     )
-    middle = len(scales) // 2
-    result = GraftResult(store, cells, noise[nuclei].per_scale[middle], cut[middle], level)
-    about = provenance("grafts", asdict(parameters), image.path) | {
-        "noise_per_scale": list(noise[nuclei].per_scale),
-        "voxel_noise": {"read": noise[nuclei].read, "gain": noise[nuclei].gain},
+
+
+def _about(
+    image: Image,
+    parameters: GraftParameters,
+    detect: DetectPass,
+    noise: Mapping[int, Noise],
+    result: GraftResult,
+    cut: Sequence[float],
+) -> dict[str, Any]:
+    """How the table was made."""
+    mine = noise[detect.nuclei]
+    return provenance("grafts", asdict(parameters), image.path) | {
+        "noise_per_scale": list(mine.per_scale),
+        "voxel_noise": {"read": mine.read, "gain": mine.gain},
         "threshold_per_scale": list(cut),
-        "diameter_per_scale_um": [s.diameter_um for s in scales],
-        "level": level.index,
-        "spacing_um": list(spacing),
+        "diameter_per_scale_um": [s.diameter_um for s in detect.scales],
+        "level": result.level.index,
+        "spacing_um": list(detect.spacing_um),
         "spacing_origin": image.spacing_origin,
         "detected": result.n_detected,
         "kept": result.n_kept,
         "rejected": result.rejected,
     }
-    store.write_table(_TABLE, cells, index_key="cell_id", provenance=about, overwrite=overwrite)
-    return result
 
 
 def _index(image: Image, channel: str | None) -> int | None:
@@ -207,7 +257,7 @@ def _cut(parameters: GraftParameters, noise: Noise) -> tuple[float, ...]:
 def _reasons(
     found: Candidates,
     parameters: GraftParameters,
-    noise: dict[int, Noise],
+    noise: Mapping[int, Noise],
     nuclei: int,
     veto: int | None,
     dna: int | None,

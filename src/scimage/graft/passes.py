@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -126,10 +126,15 @@ class NoisePass(Pass[tuple[PackedHistogram, ...], NoiseSample]):
         out.append(_differences(crop(data, (halo[0], halo[1], halo[2] - 1))))
         return out
 
-    def merge(self, partials: Sequence[tuple[PackedHistogram, ...]]) -> NoiseSample:
-        sampled = [p for p in partials if p]
-        contrast = tuple(Histogram.sum_of(p[i] for p in sampled) for i in range(len(self.scales)))
-        keys, counts = _added([p[-1] for p in sampled])
+    def merge(self, partials: Iterable[tuple[PackedHistogram, ...]]) -> NoiseSample:
+        contrast = tuple(Histogram.sum_of([]) for _ in self.scales)
+        differences = _added([])
+        for parts in partials:
+            if parts:
+                for histogram, (bins, n) in zip(contrast, parts, strict=False):
+                    histogram.counts[bins] += n
+                differences = _added([differences, parts[-1]])
+        keys, counts = differences
         classes = {}
         for brightness in np.unique(keys >> 16).tolist():
             mine = keys >> 16 == brightness
@@ -215,25 +220,25 @@ class Candidates:
     background: NDArray[np.float64]
 
     @classmethod
-    def join(cls, parts: Sequence[Candidates]) -> Candidates:
-        """All candidates, in the order z, y, x of their voxels."""
-        order = np.lexsort(np.concatenate([p.voxel for p in parts]).T[::-1])
-        return cls(
-            *(
-                np.concatenate([getattr(p, name) for p in parts])[order]
-                for name in cls.__dataclass_fields__
-            )
-        )
+    def join(cls, parts: Iterable[tuple[NDArray[Any], ...]]) -> Candidates:
+        """All candidates of parts as :meth:`columns` gives them, in the order z, y, x of voxels."""
+        joined = [np.concatenate(columns) for columns in zip(*parts, strict=True)]
+        order = np.lexsort(joined[0].T[::-1])
+        return cls(*(column[order] for column in joined))
+
+    def columns(self) -> tuple[NDArray[Any], ...]:
+        """All attributes, in their order."""
+        return tuple(getattr(self, name) for name in self.__dataclass_fields__)
 
     def __getitem__(self, chosen: NDArray[Any]) -> Candidates:
-        return Candidates(*(getattr(self, n)[chosen] for n in self.__dataclass_fields__))
+        return Candidates(*(column[chosen] for column in self.columns()))
 
     def __len__(self) -> int:
         return len(self.voxel)
 
 
 @dataclass(frozen=True)
-class DetectPass(Pass[Candidates, Candidates]):
+class DetectPass(Pass[tuple[NDArray[Any], ...], Candidates]):
     """Find blobs in one channel and measure them in all.
 
     `channels` are all channels of the image; `nuclei` is the index of the one that is searched.
@@ -288,7 +293,7 @@ class DetectPass(Pass[Candidates, Candidates]):
     def bytes_per_voxel(self) -> int:
         return 28 + 4 * len(self.scales) + 4 * len(self.channels)
 
-    def compute(self, window: Window) -> tuple[None, Candidates]:
+    def compute(self, window: Window) -> tuple[None, tuple[NDArray[Any], ...]]:
         from scimage.kernels import peaks
 
         halo, margin = self.halo, self.margin
@@ -297,7 +302,9 @@ class DetectPass(Pass[Candidates, Candidates]):
         size = tuple(n + 2 * m for n, m in zip(window.block.shape, margin, strict=True))
         best = np.full(size, -np.inf, dtype=np.float32)
         which = np.zeros(size, dtype=np.uint8)
-        for i, scale in enumerate(self.scales):
+        # Chunks that were never written, or blank margins, answer 0 to every filter.
+        blank = not data.any() and min(self.cut) > 0
+        for i, scale in enumerate(() if blank else self.scales):
             surplus = np.subtract(halo, reach_sum(margin, _filter_reach(scale))).tolist()
             fine, coarse = _two_gaussians(data, scale, surplus)
             smoothed.append(fine)
@@ -326,7 +333,7 @@ class DetectPass(Pass[Candidates, Candidates]):
         return None, Candidates(
             voxel, offset, scale_of, contrast_at, round_at, z_contrast, diameter,
             means, backgrounds,
-        )  # fmt: skip
+        ).columns()  # fmt: skip
 
     def _shape(
         self,
@@ -340,6 +347,8 @@ class DetectPass(Pass[Candidates, Candidates]):
         round_at, z_contrast = np.zeros(len(points)), np.full(len(points), np.inf)
         for i, scale in enumerate(self.scales):
             mine = scale_of == i
+            if not mine.any():
+                continue
             p = points[mine]
             step = _curvature_step(scale, self.spacing_um)
             round_at[mine] = peaks.roundness(smoothed[i], p, step, self.spacing_um)
@@ -366,7 +375,7 @@ class DetectPass(Pass[Candidates, Candidates]):
         found = peaks.half_maximum_diameter(image, shifted, offset, expected, self.spacing_um)
         return np.minimum(found, self.max_diameter_um)
 
-    def merge(self, partials: Sequence[Candidates]) -> Candidates:
+    def merge(self, partials: Iterable[tuple[NDArray[Any], ...]]) -> Candidates:
         return Candidates.join(partials)
 
 

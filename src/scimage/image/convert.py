@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from scimage.errors import SpacingError, UsageError
 from scimage.image.metadata import Channel, named_channels
 from scimage.image.reader import Image, open_image
+from scimage.image.remote import is_address, refuse_address
 from scimage.image.sources import open_source
 from scimage.image.storage import is_zarr
 from scimage.image.units import absurd_spacing
@@ -42,7 +43,8 @@ def convert(
     ----------
     source
         A TIFF, OME-TIFF, ImageJ hyperstack, NIfTI or OME-Zarr (0.4, 0.5); a folder or glob
-        pattern of planes or of one stack a channel; or a list of such files.
+        pattern of planes or of one stack a channel; a list of such files; or the address of an
+        OME-Zarr.
     target
         The image to write, by convention ``NAME.ome.zarr``.
     spacing_um
@@ -68,14 +70,17 @@ def convert(
     """
     if spacing_um is not None:
         _refuse_absurd(spacing_um)
+    refuse_address(target)
     single = isinstance(source, (str, Path))
-    files = [Path(source)] if isinstance(source, (str, Path)) else [Path(f) for f in source]
+    given = [source] if isinstance(source, (str, Path)) else source
+    remote = single and is_address(given[0])
+    files = [] if remote else [Path(f) for f in given]
     # Absolute, so that "." and ".." have names that the parts can be built beside.
     where = Path(os.path.abspath(target))
     _refuse_entangled(files, where)
     name = where.name.removesuffix(".zarr").removesuffix(".ome")
-    if single and is_zarr(files[0]):
-        image = open_image(files[0])
+    if remote or (single and is_zarr(files[0])):
+        image = open_image(given[0])
         new = NewImage(
             image.shape,
             image.dtype,
@@ -84,7 +89,8 @@ def convert(
             image.levels[0].translation_um,
             name,
         )
-        identity = {"source": os.path.abspath(image.path), "state": _zarr_state(image)}
+        origin = image.path if remote else os.path.abspath(image.path)
+        identity = {"source": origin, "state": image.state(0)}
         pixels: PixelSource = _ZarrPixels(image)
         write_image(
             where, new, pixels, identity, overwrite=overwrite, workers=workers, report=report
@@ -174,12 +180,3 @@ class _ZarrPixels:
 
     def read(self, channel: int, z: slice, y: slice, x: slice) -> NDArray[Any]:
         return np.asarray(self._volumes[channel].read((z, y, x)))
-
-
-def _zarr_state(image: Image) -> list[list[Any]]:
-    """Sizes and times of the metadata files: they change whenever an image is written again."""
-    folder = Path(image.path)
-    parts = [folder, folder / image.levels[0].path]
-    files = [part / name for part in parts for name in ("zarr.json", ".zattrs", ".zarray")]
-    stats = [(file, file.stat()) for file in files if file.exists()]
-    return [[str(f.relative_to(folder)), s.st_size, s.st_mtime_ns] for f, s in stats]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,6 +15,8 @@ from numpy.typing import NDArray
 
 from scimage.errors import ChannelError, FormatError, SpacingError, UsageError
 from scimage.image.metadata import Channel, ImageMetadata, named_channels, parse_metadata
+from scimage.image.remote import as_address, is_address, name_at, remote_state
+from scimage.image.safety import reading_failed
 from scimage.image.storage import array_at, group_attributes, read_region
 
 __all__ = ["Image", "Level", "Region", "Volume", "open_image"]
@@ -21,14 +26,14 @@ Region = tuple[slice, slice, slice]
 
 @dataclass(frozen=True, slots=True)
 class Volume:
-    """One channel of one pyramid level: a 3-D array on disk that travels as a name.
+    """One channel of one pyramid level: a stored 3-D array that travels as a name.
 
     It holds no data and no open file, so that it can be sent to a worker in another process.
 
     Attributes
     ----------
     store, path
-        Where the array is: the Zarr store, and the path in it.
+        Where the array is: the Zarr store (a folder or an address), and the path in it.
     axes
         Order of the stored axes, out of t, c, z, y, x.
     channel
@@ -63,7 +68,7 @@ class Volume:
         UsageError
             The region is not inside the volume.
         StorageError
-            The disk failed.
+            The disk, or the server, failed.
         """
         for s, n in zip(region, self.shape, strict=True):
             if not 0 <= s.start <= s.stop <= n:
@@ -171,7 +176,7 @@ class Image:
     @property
     def name(self) -> str:
         """Name of the image: its folder without the suffixes of OME-Zarr."""
-        stem = Path(self.path).name
+        stem = name_at(self.path) if is_address(self.path) else Path(self.path).name
         for suffix in (".zarr", ".ome"):
             stem = stem.removesuffix(suffix)
         return stem
@@ -239,20 +244,14 @@ class Image:
         ChannelError, UsageError
             No such channel, no such level.
         """
-        if not 0 <= level < len(self.levels):
-            raise UsageError(
-                self.path,
-                found=f"no pyramid level {level}",
-                expected=f"0 to {len(self.levels) - 1}",
-                remedy="Choose one of these levels.",
-            )
-        array = array_at(self.path, self.levels[level].path)
+        stored = self._level(level)
+        array = array_at(self.path, stored.path)
         return Volume(
             self.path,
-            self.levels[level].path,
+            stored.path,
             self.metadata.axes,
             self.channel_index(channel),
-            self.levels[level].shape,
+            stored.shape,
             str(array.dtype.newbyteorder("=")),
             _zyx(dict(zip(self.metadata.axes, array.chunks, strict=True))),
         )
@@ -275,6 +274,31 @@ class Image:
         z, y, x = (slice(start, max(start, stop)) for start, stop, _ in spans)
         return volume.read((z, y, x))
 
+    def state(self, level: int) -> list[Any]:
+        """Plain data that changes whenever the pixels of a level may have changed.
+
+        Locally: name, size and time of the metadata files, and the number, the bytes and a
+        digest of names, sizes and times of all files of the level. At an address see
+        :func:`scimage.image.remote.remote_state`.
+
+        Raises
+        ------
+        UsageError, StorageError
+            No such level; the disk, or the server, failed.
+        """
+        path = self._level(level).path
+        return remote_state(self.path, path) if is_address(self.path) else _state(self.path, path)
+
+    def _level(self, level: int) -> Level:
+        if not 0 <= level < len(self.levels):
+            raise UsageError(
+                self.path,
+                found=f"no pyramid level {level}",
+                expected=f"0 to {len(self.levels) - 1}",
+                remedy="Choose one of these levels.",
+            )
+        return self.levels[level]
+
     def level_near(self, working_um: float) -> Level:
         """Find the coarsest level whose spacing along y and x is not above `working_um`.
 
@@ -289,17 +313,58 @@ class Image:
 
 
 def open_image(path: str | Path) -> Image:
-    """Open an OME-Zarr image (0.4 or 0.5) in a local folder.
+    """Open an OME-Zarr image (0.4 or 0.5) in a local folder or at an address.
+
+    Parameters
+    ----------
+    path
+        A folder, or ``s3://bucket/path``, ``gs://``, ``az://``, ``http://`` or ``https://``.
+        Addresses need ``pip install 'scimage[remote]'``; credentials come from the environment
+        (see :mod:`scimage.image.remote`).
 
     Raises
     ------
     FormatError
         It is no OME-Zarr image, its metadata are invalid, or an array is missing or unsafe.
+    UsageError
+        The address is of another kind, or holds a password.
+    StorageError
+        The disk, or the server, failed.
     """
-    where = str(path).rstrip("/") or "/"
+    where = as_address(path) if is_address(path) else str(path).rstrip("/") or "/"
     attributes, zarr_format = group_attributes(where)
     return Image(where, parse_metadata(where, attributes, zarr_format))
 
 
 def _zyx(by_axis: dict[str, int]) -> tuple[int, int, int]:
     return by_axis.get("z", 1), by_axis.get("y", 1), by_axis.get("x", 1)
+
+
+def _state(store: str, path: str) -> list[Any]:
+    folder = Path(store)
+    try:
+        stats = [
+            (name, (folder / name).stat())
+            for name in ("zarr.json", ".zgroup", ".zattrs")
+            if (folder / name).exists()
+        ]
+        files = sorted(_files(folder / path))
+    except OSError as error:
+        raise reading_failed(folder, error) from error
+    listed = "\n".join(f"{name}\0{size}\0{time}" for name, size, time in files)
+    digest = hashlib.sha256(listed.encode(errors="surrogateescape"))
+    return [
+        *([name, s.st_size, s.st_mtime_ns] for name, s in stats),
+        [path, len(files), sum(size for _, size, _ in files), digest.hexdigest()],
+    ]
+
+
+def _files(folder: Path | str, inside: str = "") -> Iterator[tuple[str, int, int]]:
+    """Relative path, size and time of every file below a folder."""
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_dir():
+                yield from _files(entry.path, f"{inside}{entry.name}/")
+            else:
+                stat = entry.stat()
+                yield f"{inside}{entry.name}", stat.st_size, stat.st_mtime_ns

@@ -14,10 +14,28 @@ from scimage.errors import FormatError, StorageError
 if TYPE_CHECKING:
     import zarr
 
-__all__ = ["Index", "reading_failed", "refuse_truncated", "refuse_unsafe", "short", "unreadable"]
+__all__ = [
+    "HEAD",
+    "WHOLE",
+    "Index",
+    "damage",
+    "guarantees",
+    "no_json",
+    "reading_failed",
+    "refuse_damaged",
+    "refuse_unsafe",
+    "short",
+    "unreadable",
+]
 
 # Which part of an array: an index or a slice with start and stop for each axis.
 Index = tuple[int | slice, ...]
+
+# An attribute of arrays that scimage writes: none of their chunks is missing.
+WHOLE = {"scimage": {"whole": True}}
+
+# Bytes at the beginning of a Blosc frame that tell its length.
+HEAD = 16
 
 # Decoders that only compute, without the prefix "numcodecs." that Zarr format 3 puts before
 # some. Anything else (pickle, JSON objects, msgpack, plug-ins) is refused before it is loaded.
@@ -29,7 +47,7 @@ _SAFE_CODECS = {
 _NUMERIC = re.compile(r"[<>|=]?[uif][1248]|u?int(8|16|32|64)|float(16|32|64)")
 
 
-def refuse_unsafe(where: Path, metadata: Any) -> None:
+def refuse_unsafe(where: object, metadata: Any) -> None:
     """Check the metadata of an array before zarr loads its codecs.
 
     Raises
@@ -77,43 +95,78 @@ def _codec_names(node: Any) -> set[str]:
     return names
 
 
-def refuse_truncated(where: Path, array: zarr.Array[Any], index: Index) -> None:
-    """Compare Blosc frames with the length that they announce; shards have checksums instead.
-
-    numcodecs reads on behind the end of a frame that is cut off, and returns as voxels what it
-    finds there in memory.
+def refuse_damaged(where: Path, array: zarr.Array[Any], index: Index) -> None:
+    """Refuse files of chunks that were lost or cut off; see :func:`damage`.
 
     Raises
     ------
     FormatError
-        A chunk that `index` meets is shorter than it says.
+        A chunk, or shard, that `index` meets is not there or is shorter than it says.
     """
-    if not _is_blosc(array):
+    whole, blosc = guarantees(array)
+    if not whole and not blosc:
         return
+    unit = array.shards or array.chunks
     spans = [
         range(i // n, i // n + 1) if isinstance(i, int) else range(i.start // n, -(-i.stop // n))
-        for i, n in zip(index, array.chunks, strict=True)
+        for i, n in zip(index, unit, strict=True)
     ]
     for at in itertools.product(*spans):
-        file = where / array.metadata.encode_chunk_key(at)
+        key = array.metadata.encode_chunk_key(at)
+        size, head = 0, None
         try:
-            with file.open("rb") as chunk:
-                size, head = os.fstat(chunk.fileno()).st_size, chunk.read(16)
+            with (where / key).open("rb") as chunk:
+                size, head = os.fstat(chunk.fileno()).st_size, chunk.read(HEAD)
         except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
-            continue
+            pass
         except OSError as error:
-            raise reading_failed(file, error) from error
-        if len(head) < 16 or size < int.from_bytes(head[12:], "little"):
-            raise unreadable(where, index, f"chunk {file.name} is cut off")
+            raise reading_failed(where / key, error) from error
+        if reason := damage(key, size, head, whole=whole, blosc=blosc):
+            raise unreadable(where, index, reason)
 
 
-def _is_blosc(array: zarr.Array[Any]) -> bool:
+def damage(key: str, size: int, head: bytes | None, *, whole: bool, blosc: bool) -> str | None:
+    """Say why a chunk, or shard, would read as background or as garbage, or None if it does not.
+
+    A missing chunk is the fill value by the rules of Zarr; not so in an array that scimage wrote,
+    which lacks none. Blosc frames are compared with the length that they announce, because
+    numcodecs reads on behind the end of one that is cut off and returns as voxels what it finds
+    there in memory. Shards have checksums instead.
+
+    Parameters
+    ----------
+    key
+        Its key in the array.
+    size, head
+        Its length and its first bytes, :data:`HEAD` of them; no `head` where it is missing.
+    whole, blosc
+        What :func:`guarantees` says of the array.
+    """
+    if head is None:
+        return f"{key} was lost" if whole else None
+    if blosc and (len(head) < HEAD or size < int.from_bytes(head[12:HEAD], "little")):
+        return f"chunk {key} is cut off"
+    return None
+
+
+def guarantees(array: zarr.Array[Any]) -> tuple[bool, bool]:
+    """Whether no chunk of an array may be missing, and whether each one is a Blosc frame."""
     metadata = array.metadata.to_dict()
     codecs: Any = metadata.get("codecs") or [metadata.get("compressor")]
     names = [str(c.get("name", c.get("id"))) for c in codecs if isinstance(c, Mapping)]
     # A checksum behind it leaves its head where it is.
     behind = [n.removeprefix("numcodecs.") for n in names if n != "crc32c"]
-    return behind[-1:] == ["blosc"]
+    return array.attrs.get("scimage") == WHOLE["scimage"], behind[-1:] == ["blosc"]
+
+
+def no_json(where: object, error: Exception) -> FormatError:
+    """Metadata that cannot be decoded."""
+    return FormatError(
+        where,
+        found=f"unreadable metadata ({short(error)})",
+        expected="JSON",
+        remedy="The file is damaged: copy it again, or convert the source again.",
+    )
 
 
 def unreadable(where: object, index: Index, reason: str) -> FormatError:

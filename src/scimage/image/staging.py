@@ -1,26 +1,28 @@
-"""Build results beside their place under a hidden name, go on after a stop, publish when whole."""
+"""Replace one thing by another in a single step, one writer at a time."""
 
 from __future__ import annotations
 
 import contextlib
+import datetime
 import errno
 import json
+import logging
 import os
 import shutil
+import socket
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+
+import psutil
 
 from scimage.errors import TargetExistsError, UsageError
-from scimage.image.storage import create_group, is_zarr, naming_storage
+from scimage.image.durable import sync_folder
+from scimage.image.storage import is_zarr, naming_storage
 
-__all__ = ["Ledger", "discard", "exclusive", "publish", "refuse_existing", "staging_path"]
+__all__ = ["discard", "exclusive", "is_locked", "lock_path", "publish", "refuse_existing"]
 
-
-def staging_path(target: Path) -> Path:
-    """Where the parts of `target` are built: beside it, under a hidden name."""
-    return target.with_name(f".{target.name}.partial")
+_log = logging.getLogger("scimage")
 
 
 def refuse_existing(
@@ -69,6 +71,7 @@ def publish(staged: Path, target: Path, overwrite: bool) -> None:
             if os.path.lexists(retired):
                 retired.rename(target)
             raise
+        sync_folder(target.parent)
         _remove(retired)
 
 
@@ -85,72 +88,24 @@ def _remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-class Ledger:
-    """Which steps of a staged image are finished, so that a stopped run can go on.
-
-    Parameters
-    ----------
-    folder
-        Holds the ledger, the image that grows (`image`) and what is needed meanwhile (`scratch`).
-    identity
-        What is built, as JSON. A folder of another identity is discarded.
-    """
-
-    def __init__(self, folder: Path, identity: Mapping[str, Any]) -> None:
-        self._folder = folder
-        self._file = folder / "finished.txt"
-        self.image = folder / "image"
-        self.scratch = folder / "scratch"
-        wanted = json.dumps(identity, sort_keys=True)
-        identity_file = folder / "identity.json"
-        if _text_of(identity_file) != wanted:
-            discard(folder)
-            with naming_storage(folder):
-                folder.mkdir(parents=True)
-                create_group(str(self.image))
-                # Written last: a folder without it is discarded.
-                identity_file.write_text(wanted, encoding="utf-8")
-        # A line without its end was being written when the run stopped.
-        lines = _text_of(self._file).splitlines(keepends=True)
-        self._done = {line.rstrip("\n") for line in lines if line.endswith("\n")}
-        self._repair(lines)
-        self.reused = len(self._done)
-
-    def _repair(self, lines: list[str]) -> None:
-        if lines and not lines[-1].endswith("\n"):
-            with naming_storage(self._folder):
-                self._file.write_text("".join(lines[:-1]), encoding="utf-8")
-
-    def has(self, step: str) -> bool:
-        return step in self._done
-
-    def add(self, step: str) -> None:
-        with naming_storage(self._folder), self._file.open("a", encoding="utf-8") as file:
-            file.write(f"{step}\n")
-        self._done.add(step)
-
-    def publish(self, target: Path, overwrite: bool) -> None:
-        publish(self.image, target, overwrite)
-        discard(self._folder)
-
-
-def _text_of(file: Path) -> str:
-    try:
-        return file.read_text(encoding="utf-8")
-    except (OSError, ValueError):
-        return ""
+def lock_path(target: Path) -> Path:
+    """The file that who builds `target` holds."""
+    return target.with_name(f".{target.name}.lock")
 
 
 @contextlib.contextmanager
 def exclusive(target: Path, *, wait: bool = False) -> Iterator[None]:
     """Hold the right to build `target` against other threads and processes.
 
+    The operating system lets go of the lock when its holder ends, however it ends. Where a
+    network folder knows no locks, the lock file itself tells who holds it.
+
     Raises
     ------
     UsageError
         Another one holds it, and `wait` is not set.
     """
-    lock = target.with_name(f".{target.name}.lock")
+    lock = lock_path(target)
     with naming_storage(target):
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -158,9 +113,9 @@ def exclusive(target: Path, *, wait: bool = False) -> Iterator[None]:
         except BlockingIOError as error:
             raise UsageError(
                 target,
-                found="another run is writing it",
+                found=f"another run is writing it ({_holder(lock)})",
                 expected="one run at a time",
-                remedy="Wait until the other run has ended, or choose another name.",
+                remedy=f"Wait until the other run has ended. If it is no more, remove {lock}.",
             ) from error
     try:
         yield
@@ -171,14 +126,30 @@ def exclusive(target: Path, *, wait: bool = False) -> Iterator[None]:
         os.close(file)
 
 
+def is_locked(lock: Path) -> bool:
+    """Whether somebody holds a lock file."""
+    try:
+        file = os.open(lock, os.O_RDWR)
+    except OSError:
+        return False
+    try:
+        return not _lock(file, wait=False) and _holds(lock)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(file)
+
+
 def _locked(lock: Path, wait: bool) -> int:
     while True:
         file = os.open(lock, os.O_RDWR | os.O_CREAT, 0o666)
         try:
-            _lock(file, wait)
+            if not _lock(file, wait) and _holds(lock):
+                raise BlockingIOError(errno.EWOULDBLOCK, "held")
             # The one before may have removed the file between our opening and our locking.
             with contextlib.suppress(FileNotFoundError):
                 if os.path.samestat(os.fstat(file), lock.stat()):
+                    _sign(file, lock)
                     return file
         except BaseException:
             os.close(file)
@@ -186,22 +157,64 @@ def _locked(lock: Path, wait: bool) -> int:
         os.close(file)
 
 
+def _sign(file: int, lock: Path) -> None:
+    """Write into the lock file who holds it."""
+    if os.fstat(file).st_size:
+        _log.warning("a run of %s ended without an end (%s)", lock.name, _holder(lock))
+    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    me = {"host": socket.gethostname(), "pid": os.getpid(), "since": now}
+    os.ftruncate(file, 0)
+    os.write(file, json.dumps(me).encode())
+
+
+def _read_holder(lock: Path) -> dict[str, object]:
+    try:
+        holder = json.loads(lock.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return holder if isinstance(holder, dict) else {}
+
+
+def _holder(lock: Path) -> str:
+    holder = _read_holder(lock)
+    named = [f"{key} {holder[key]}" for key in ("host", "pid", "since") if key in holder]
+    return ", ".join(named) or "unknown host"
+
+
+def _holds(lock: Path) -> bool:
+    """Whether the process that signed a lock file may still be there."""
+    holder = _read_holder(lock)
+    if holder.get("host") != socket.gethostname():
+        return bool(holder)
+    pid = holder.get("pid")
+    return isinstance(pid, int) and psutil.pid_exists(pid)
+
+
 if sys.platform == "win32":
     import msvcrt
 
-    def _lock(file: int, wait: bool) -> None:
+    # Behind the text, which others may read.
+    _LOCKED_BYTE = 2**16
+
+    def _lock(file: int, wait: bool) -> bool:
+        os.lseek(file, _LOCKED_BYTE, os.SEEK_SET)
         try:
             msvcrt.locking(file, msvcrt.LK_LOCK if wait else msvcrt.LK_NBLCK, 1)
         except PermissionError as error:
             raise BlockingIOError(*error.args) from error
+        finally:
+            os.lseek(file, 0, os.SEEK_SET)
+        return True
 
 else:
     import fcntl
 
-    def _lock(file: int, wait: bool) -> None:
+    def _lock(file: int, wait: bool) -> bool:
+        """Lock a file; False where the file system knows no locks."""
         try:
             fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except OSError as error:
-            # Some network folders know no locks; there, care is the user's.
             if error.errno not in (errno.ENOTSUP, errno.ENOLCK, errno.ENOSYS):
                 raise
+            return False
+        return True

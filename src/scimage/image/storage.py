@@ -8,8 +8,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import json
-import os
-import re
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
@@ -17,10 +15,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scimage.errors import FormatError, ScimageError, StorageError
+from scimage.image.durable import digest_of_file, sync_file, sync_folder
+from scimage.image.remote import group_at, is_address, reading_failed_at, remote_array
 from scimage.image.safety import (
+    WHOLE,
     Index,
+    no_json,
     reading_failed,
-    refuse_truncated,
+    refuse_damaged,
     refuse_unsafe,
     short,
     unreadable,
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "array_at",
+    "chunk_digest",
     "create_array",
     "create_group",
     "drop_consolidated",
@@ -43,7 +46,6 @@ __all__ = [
     "read_region",
     "update_attributes",
     "write_chunk",
-    "write_region",
 ]
 
 _ZARR_FILES = ("zarr.json", ".zgroup", ".zattrs", ".zarray")
@@ -67,6 +69,8 @@ def group_attributes(path: str) -> tuple[dict[str, Any], int]:
     FormatError
         There is no Zarr group at `path`.
     """
+    if is_address(path):
+        return group_at(path)
     group = _open_group(Path(path), "r")
     return dict(group.attrs), group.metadata.zarr_format
 
@@ -105,7 +109,8 @@ def create_array(
     """Create an empty Zarr format 3 array, compressed with blosc-lz4 and bitshuffle.
 
     The codec is the fastest to read at its size on microscopy; docs/decisions/0003-storage.md
-    has the measurements. Missing chunks read as zero.
+    has the measurements. The array is marked as one that lacks no chunk once it is written, so
+    that a chunk that was lost later is an error and not background.
     """
     import zarr
     from zarr.codecs import BloscCodec
@@ -121,6 +126,7 @@ def create_array(
             fill_value=0,
             zarr_format=3,
             dimension_names=list(axes) if axes else None,
+            attributes=dict(WHOLE),
         )
 
 
@@ -132,6 +138,8 @@ def array_at(store: str, path: str) -> zarr.Array[Any]:
     FormatError
         It is missing, damaged, not numeric, or compressed with a codec that is not allowed.
     """
+    if is_address(store):
+        return remote_array(store, path)
     return _array(Path(store, path), "r")
 
 
@@ -143,43 +151,75 @@ def read_region(store: str, path: str, index: Index) -> NDArray[Any]:
     FormatError
         The array is missing or unsafe, or its chunks cannot be decoded.
     StorageError
-        The disk failed.
+        The disk, or the server, failed.
     """
     import numpy as np
 
     array = array_at(store, path)
-    refuse_truncated(Path(store, path), array, index)
+    if not is_address(store):
+        refuse_damaged(Path(store, path), array, index)
     try:
         return np.asarray(array[index])
-    except MemoryError:
-        raise
-    except Exception as error:
-        where = f"{store}/{path}"
+    except Exception as failure:
+        where, error = f"{store}/{path}", failure
+        while isinstance(error, ExceptionGroup):
+            # Of several reads at once, the first that failed tells enough.
+            error = error.exceptions[0]
+        if isinstance(error, MemoryError):
+            raise error from None
+        if is_address(store):
+            # The client's own message may hold a signed address.
+            raise reading_failed_at(where, index, error) from None
         if isinstance(error, OSError) and error.errno is not None:
             raise reading_failed(where, error) from error
         raise unreadable(where, index, short(error)) from error
 
 
-def write_region(store: str, path: str, index: Index, data: NDArray[Any]) -> None:
-    """Write a part of the array `path` inside `store`; writers may not share a chunk."""
-    with naming_storage(store):
-        _array(Path(store, path), "r+")[index] = data
+def write_chunk(store: str, path: str, index: Index, data: NDArray[Any]) -> str:
+    """Write one whole chunk, or shard where there are any, and wait until the disk has it.
 
-
-def write_chunk(store: str, path: str, index: Index, data: NDArray[Any]) -> None:
-    """Write one whole chunk, or shard where there are any, and wait until the disk has it."""
+    Returns
+    -------
+    Digest of the file, as :func:`chunk_digest` gives it.
+    """
     where = Path(store, path)
     with naming_storage(store):
         array = _array(where, "r+")
+        file = _chunk_file(where, array, index)
+        # What stands there already is not merged with, be it whole or damaged.
+        file.unlink(missing_ok=True)
         array[index] = data
-        starts = [i if isinstance(i, int) else i.start for i in index]
-        unit = array.shards or array.chunks
-        key = array.metadata.encode_chunk_key(
-            tuple(start // n for start, n in zip(starts, unit, strict=True))
-        )
-        # Chunks of zeros have no file.
-        with contextlib.suppress(FileNotFoundError), (where / key).open("rb") as file:
-            os.fsync(file.fileno())
+        sync_file(file)
+        for folder in file.parents:
+            sync_folder(folder)
+            if folder == where:
+                break
+        return digest_of_file(file)
+
+
+def chunk_digest(store: str, path: str, index: Index) -> str:
+    """Digest of the file that holds a chunk, or shard; empty where there is none.
+
+    Raises
+    ------
+    StorageError
+        The disk failed.
+    """
+    where = Path(store, path)
+    try:
+        return digest_of_file(_chunk_file(where, array_at(store, path), index))
+    except OSError as error:
+        raise reading_failed(where, error) from error
+
+
+def _chunk_file(where: Path, array: zarr.Array[Any], index: Index) -> Path:
+    """The file of the chunk, or shard, that `index` begins."""
+    starts = [i if isinstance(i, int) else i.start for i in index]
+    unit = array.shards or array.chunks
+    key = array.metadata.encode_chunk_key(
+        tuple(start // n for start, n in zip(starts, unit, strict=True))
+    )
+    return where / key
 
 
 def _array(where: Path, mode: Any) -> zarr.Array[Any]:
@@ -205,7 +245,9 @@ def _open_array(where: Path, name: str, _stamp: tuple[int, ...], mode: Any) -> z
 
     refuse_unsafe(where, _json(where / name))
     try:
-        with warnings.catch_warnings():
+        # Chunks of zeros are written like all others: one that is missing was lost.
+        whole = zarr.config.set({"array.write_empty_chunks": True})
+        with warnings.catch_warnings(), whole:
             # What zarr-python finds unusual about a foreign file, the user cannot change.
             warnings.simplefilter("ignore")
             return zarr.open_array(where, mode=mode, zarr_format=3 if name == "zarr.json" else 2)
@@ -224,22 +266,14 @@ def _json(file: Path) -> Any:
     except OSError as error:
         raise reading_failed(file, error) from error
     except (ValueError, RecursionError) as error:
-        raise FormatError(
-            file,
-            found=f"unreadable metadata ({short(error)})",
-            expected="JSON",
-            remedy="The file is damaged: copy it again, or convert the source again.",
-        ) from error
+        raise no_json(file, error) from error
 
 
 def _open_group(path: Path, mode: Any) -> zarr.Group:
     import zarr
 
     if not path.is_dir():
-        url = "://" in str(path) or re.match(r"[a-z0-9]+:/[^/]", str(path))
-        if url:
-            found, remedy = "an address", "Download the image, or mount where it is."
-        elif path.exists():
+        if path.exists():
             found, remedy = "a file", "Convert it: scimage convert SOURCE IMAGE."
         else:
             found, remedy = "no such file or folder", "Check the path."

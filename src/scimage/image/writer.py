@@ -8,7 +8,8 @@ levels are first collected in a scratch array and then cut into shards of their 
 from __future__ import annotations
 
 import itertools
-import math
+import json
+import logging
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -20,22 +21,35 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scimage.errors import UsageError
+from scimage.image.durable import write_file
 from scimage.image.metadata import Channel, Dataset, ImageMetadata, render_metadata
 from scimage.image.pyramid import Layout, PyramidLevel, plan_layout, plan_pyramid
 from scimage.image.reader import Region
-from scimage.image.staging import Ledger, discard, exclusive, refuse_existing, staging_path
-from scimage.image.storage import create_array, read_region, update_attributes, write_chunk
+from scimage.image.staging import exclusive, publish, refuse_existing
+from scimage.image.storage import (
+    chunk_digest,
+    create_array,
+    create_group,
+    naming_storage,
+    read_region,
+    update_attributes,
+    write_chunk,
+)
+from scimage.image.workspace import Workspace
 from scimage.progress import Report, silent
 
 __all__ = ["NewImage", "PixelSource", "write_image", "write_label_pyramid"]
 
+_log = logging.getLogger("scimage")
+
+# Microscope files decode whole rows or planes: wide pieces decode each of them once.
 _BAND_BYTES = 2**28
 _INTEGERS = ("uint8", "int8", "uint16", "int16", "uint32", "int32")
 # Sums of their blocks stay exact in 64 bits.
 _PIXEL_TYPES = (*_INTEGERS, "float32", "float64")
 _LABEL_TYPES = (*_INTEGERS, "uint64", "int64")
 # Of the arrays that a stopped run left; not continued by a version that lays them out otherwise.
-_LAYOUT_VERSION = 2
+_LAYOUT_VERSION = 3
 
 
 class PixelSource(Protocol):
@@ -81,7 +95,7 @@ def write_image(
         Gives the pixels; it is called from one thread only.
     identity
         Says which pixels these are (files, sizes, times, parameters), as JSON. A stopped run of
-        the same identity is continued, any other is discarded.
+        the same identity is continued, any other is left alone.
     workers
         Threads that compress.
 
@@ -102,51 +116,56 @@ def write_image(
     refuse_existing(target, overwrite)
     levels = plan_pyramid(new.shape[1:], new.spacing_um)
     with exclusive(target):
-        ledger = Ledger(staging_path(target), _identity(new, levels, identity))
-        _Writing(ledger, levels, new.shape[0], new.dtype, "mean").run(source, workers, report)
-        metadata = _metadata(new, levels)
-        store, coarsest = str(ledger.image), str(len(levels) - 1)
-        whole = tuple(slice(0, n) for n in levels[-1].shape)
-        channels = tuple(
-            replace(channel, window=_window(read_region(store, coarsest, (c, *whole))))
-            for c, channel in enumerate(new.channels)
-        )
-        update_attributes(store, render_metadata(replace(metadata, channels=channels), None))
-        ledger.publish(target, overwrite)
-    return ledger.reused
+        workspace = Workspace(target, _identity(new, levels, identity))
+        keep = True
+        try:
+            image = workspace.folder / "image"
+            writing = _Writing(workspace, "write", image, levels, new.shape[0], new.dtype, "mean")
+            writing.run(source, workers, report, _BAND_BYTES)
+            store, coarsest = str(image), str(len(levels) - 1)
+            whole = tuple(slice(0, n) for n in levels[-1].shape)
+            channels = tuple(
+                replace(channel, window=_window(read_region(store, coarsest, (c, *whole))))
+                for c, channel in enumerate(new.channels)
+            )
+            metadata = replace(_metadata(new, levels), channels=channels)
+            update_attributes(store, render_metadata(metadata, None))
+            writing.write_provenance(identity)
+            publish(image, target, overwrite)
+            keep = False
+        finally:
+            workspace.close(keep=keep)
+    return workspace.reused
 
 
 def write_label_pyramid(
-    target: Path,
+    workspace: Workspace,
+    folder: Path,
     new: NewImage,
     source: PixelSource,
     label: Mapping[str, Any],
     *,
-    overwrite: bool = False,
     report: Report = silent,
 ) -> None:
     """Write one NGFF label image with its pyramid by mode; `new.shape` has one channel.
 
-    `label` is the content of its ``image-label`` metadata. A label that was stopped is started
-    anew.
+    Parameters
+    ----------
+    workspace
+        Knows which shards a stopped run has finished.
+    folder
+        Where to write it, inside the workspace.
+    label
+        The content of its ``image-label`` metadata.
     """
-    _check(target, new, _LABEL_TYPES)
-    refuse_existing(target, overwrite)
+    _check(folder, new, _LABEL_TYPES)
     levels = plan_pyramid(new.shape[1:], new.spacing_um)
-    with exclusive(target):
-        staged = staging_path(target)
-        discard(staged)
-        try:
-            ledger = Ledger(staged, _identity(new, levels, {}))
-            _Writing(ledger, levels, None, new.dtype, "mode").run(source, 1, report)
-            metadata = replace(
-                _metadata(new, levels), axes="zyx", channels=(), name=new.name or target.name
-            )
-            update_attributes(str(ledger.image), render_metadata(metadata, label))
-            ledger.publish(target, overwrite)
-        except BaseException:
-            discard(staged)
-            raise
+    stage = f"write {folder.name}"
+    _Writing(workspace, stage, folder, levels, None, new.dtype, "mode").run(source, 1, report, 0)
+    metadata = replace(
+        _metadata(new, levels), axes="zyx", channels=(), name=new.name or folder.name
+    )
+    update_attributes(str(folder), render_metadata(metadata, label))
 
 
 def _check(target: Path, new: NewImage, dtypes: Sequence[str]) -> None:
@@ -218,33 +237,41 @@ class _Writing:
 
     Parameters
     ----------
-    ledger
-        Where the image grows, and what of it is finished.
+    workspace, stage
+        Know which shards are finished.
+    image
+        Folder of the group that grows, inside the workspace.
     n_channels
         None for a label image, which has no channel axis.
     """
 
     def __init__(
         self,
-        ledger: Ledger,
+        workspace: Workspace,
+        stage: str,
+        image: Path,
         levels: Sequence[PyramidLevel],
         n_channels: int | None,
         dtype: np.dtype[Any],
         reduce: Literal["mean", "mode"],
     ) -> None:
-        self._ledger = ledger
+        self._workspace = workspace
+        self._stage = stage
         self._levels = levels
         self._channels = range(n_channels or 1)
         self._has_channels = n_channels is not None
         self._dtype = dtype
         self._how = reduce
         self._layouts = [plan_layout(level.shape) for level in levels]
-        self._image, self._scratch = str(ledger.image), str(ledger.scratch)
+        scratch = workspace.folder / f"{stage} scratch"
+        self._image, self._scratch = str(image), str(scratch)
         lead = () if n_channels is None else (n_channels,)
         one = (1,) * len(lead)
+        if not (image / "zarr.json").exists():
+            create_group(self._image)
         for i, (level, layout) in enumerate(zip(levels, self._layouts, strict=True)):
             shape = (*lead, *level.shape)
-            if not (ledger.image / str(i) / "zarr.json").exists():
+            if not (image / str(i) / "zarr.json").exists():
                 create_array(
                     f"{self._image}/{i}",
                     shape=shape,
@@ -253,30 +280,43 @@ class _Writing:
                     shard=(*one, *layout.shard),
                     axes="czyx" if lead else "zyx",
                 )
-            if i and not (ledger.scratch / str(i) / "zarr.json").exists():
+            if i and not (scratch / str(i) / "zarr.json").exists():
                 piece = [
                     -(-s // f) for s, f in zip(self._layouts[0].shard, level.factors, strict=True)
                 ]
                 create_array(f"{self._scratch}/{i}", shape=shape, dtype=dtype, chunk=(*one, *piece))
 
-    def run(self, source: PixelSource, workers: int, report: Report) -> None:
-        """Write the shards that the ledger lacks."""
-        todo = len(self._channels) * sum(
-            math.prod(-(-n // s) for n, s in zip(level.shape, layout.shard, strict=True))
-            for level, layout in zip(self._levels, self._layouts, strict=True)
-        )
-        progress = itertools.count(self._ledger.reused + 1)
+    def run(self, source: PixelSource, workers: int, report: Report, band_bytes: int) -> None:
+        """Write the shards that the ledger lacks, or that are not as it says."""
+        steps = [
+            (i, channel, region)
+            for i, (level, layout) in enumerate(zip(self._levels, self._layouts, strict=True))
+            for channel in self._channels
+            for region in _tiles(level.shape, layout.shard)
+        ]
+        known = self._workspace.finished(self._stage)
+        done = {
+            _step(*step)
+            for step in steps
+            if _step(*step) in known and known[_step(*step)] == self._digest(*step)
+        }
+        lost = len(known) - len(done)
+        if known:
+            _log.info("%s: %d of %d shards are reused", self._stage, len(done), len(steps))
+        if lost:
+            _log.warning("%s: %d finished shards were damaged; doing them again", self._stage, lost)
+        progress = itertools.count(len(done) + 1)
 
-        def finished(step: str) -> None:
-            self._ledger.add(step)
-            report("write", next(progress), todo)
+        def finished(step: str, digest: str) -> None:
+            self._workspace.finish(self._stage, step, digest)
+            report(self._stage, next(progress), len(steps))
 
         with _Pool(workers, finished) as pool:
             for channel in self._channels:
                 for band, shards in _bands(
-                    self._levels[0].shape, self._layouts[0], self._dtype.itemsize
+                    self._levels[0].shape, self._layouts[0], self._dtype.itemsize, band_bytes
                 ):
-                    missing = [s for s in shards if not self._ledger.has(_step(0, channel, s))]
+                    missing = [s for s in shards if _step(0, channel, s) not in done]
                     if not missing:
                         continue
                     pixels = source.read(channel, *band)
@@ -288,27 +328,57 @@ class _Writing:
                         step = _step(0, channel, region)
                         pool.submit(step, self._write_first, channel, region, pixels[inside])
             pool.drain()
-            for i, channel in itertools.product(range(1, len(self._levels)), self._channels):
-                for region in _tiles(self._levels[i].shape, self._layouts[i].shard):
-                    step = _step(i, channel, region)
-                    if not self._ledger.has(step):
-                        pool.submit(step, self._write_coarse, i, channel, region)
+            for i, channel, region in steps:
+                if i and _step(i, channel, region) not in done:
+                    pool.submit(_step(i, channel, region), self._write_coarse, i, channel, region)
             pool.drain()
 
-    def _write_first(self, channel: int, region: Region, data: NDArray[Any]) -> None:
-        write_chunk(self._image, "0", self._index(channel, region), data)
-        for i, coarse in _reduce(data, self._levels, self._dtype, self._how):
-            into = [
-                slice(r.start // f, r.start // f + n)
-                for r, f, n in zip(region, self._levels[i].factors, coarse.shape, strict=True)
-            ]
-            index = self._index(channel, (into[0], into[1], into[2]))
-            write_chunk(self._scratch, str(i), index, coarse)
+    def write_provenance(self, source: Mapping[str, Any]) -> None:
+        """Keep the digest of each shard in the image, and what it was made from."""
+        digests = {}
+        for step, digest in sorted(self._workspace.finished(self._stage).items()):
+            level, channel, *starts = (int(n) for n in step.split())
+            shard = self._layouts[level].shard
+            key = [channel, *(i // n for i, n in zip(starts, shard, strict=True))]
+            digests[f"{level}/c/" + "/".join(map(str, key))] = digest.split()[0]
+        folder = Path(self._image, "provenance", "image")
+        with naming_storage(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            for file, content in (("run.json", source), ("digests.json", digests)):
+                write_file(folder / file, json.dumps(content, indent=1).encode())
 
-    def _write_coarse(self, level: int, channel: int, region: Region) -> None:
+    def _digest(self, level: int, channel: int, region: Region) -> str:
+        """Digest of what the disk holds of a step."""
+        index = self._index(channel, region)
+        files = [chunk_digest(self._image, str(level), index)]
+        if level == 0:
+            files += [
+                chunk_digest(self._scratch, str(i), self._index(channel, self._piece(i, region)))
+                for i in range(1, len(self._levels))
+            ]
+        return " ".join(files)
+
+    def _piece(self, level: int, region: Region) -> Region:
+        """What a coarser level keeps of a shard of the first."""
+        z, y, x = (
+            slice(r.start // f, min(-(-r.stop // f), n))
+            for r, f, n in zip(
+                region, self._levels[level].factors, self._levels[level].shape, strict=True
+            )
+        )
+        return z, y, x
+
+    def _write_first(self, channel: int, region: Region, data: NDArray[Any]) -> str:
+        files = [write_chunk(self._image, "0", self._index(channel, region), data)]
+        for i, coarse in _reduce(data, self._levels, self._dtype, self._how):
+            index = self._index(channel, self._piece(i, region))
+            files.append(write_chunk(self._scratch, str(i), index, coarse))
+        return " ".join(files)
+
+    def _write_coarse(self, level: int, channel: int, region: Region) -> str:
         index = self._index(channel, region)
         data = read_region(self._scratch, str(level), index)
-        write_chunk(self._image, str(level), index, data)
+        return write_chunk(self._image, str(level), index, data)
 
     def _index(self, channel: int, region: Region) -> tuple[int | slice, ...]:
         return (channel, *region) if self._has_channels else region
@@ -344,18 +414,15 @@ def _tiles(shape: Sequence[int], tile: Sequence[int]) -> Iterator[Region]:
 
 
 def _bands(
-    shape: tuple[int, int, int], layout: Layout, itemsize: int
+    shape: tuple[int, int, int], layout: Layout, itemsize: int, limit: int
 ) -> Iterator[tuple[Region, list[Region]]]:
-    """Pieces to read at once, whole shards each, as wide as memory allows.
-
-    Microscope files decode whole rows or planes; wide pieces decode each of them once.
-    """
+    """Pieces to read at once, whole shards each, as wide as `limit` bytes allow."""
     piece = list(layout.shard)
     for axis in (2, 1):
         while piece[axis] < shape[axis]:
             wider = [*piece]
             wider[axis] += layout.shard[axis]
-            if np.prod(wider, dtype=np.int64) * itemsize > _BAND_BYTES:
+            if np.prod(wider, dtype=np.int64) * itemsize > limit:
                 break
             piece = wider
     for band in _tiles(shape, piece):
@@ -378,10 +445,10 @@ def _step(level: int, channel: int, region: Region) -> str:
 class _Pool:
     """A few threads with a bounded number of shards in flight; results arrive in this thread."""
 
-    def __init__(self, workers: int, finished: Callable[[str], None]) -> None:
+    def __init__(self, workers: int, finished: Callable[[str, str], None]) -> None:
         self._threads = ThreadPoolExecutor(max_workers=max(1, workers))
         self._limit = max(1, workers) + 1
-        self._pending: deque[tuple[str, Future[None]]] = deque()
+        self._pending: deque[tuple[str, Future[str]]] = deque()
         self._finished = finished
 
     def __enter__(self) -> _Pool:
@@ -390,7 +457,7 @@ class _Pool:
     def __exit__(self, *exc: object) -> None:
         self._threads.shutdown(wait=True, cancel_futures=True)
 
-    def submit(self, step: str, work: Callable[..., None], *args: Any) -> None:
+    def submit(self, step: str, work: Callable[..., str], *args: Any) -> None:
         while len(self._pending) >= self._limit:
             self._collect()
         self._pending.append((step, self._threads.submit(work, *args)))
@@ -401,5 +468,4 @@ class _Pool:
 
     def _collect(self) -> None:
         step, future = self._pending.popleft()
-        future.result()
-        self._finished(step)
+        self._finished(step, future.result())

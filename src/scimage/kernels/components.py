@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scimage.kernels._jit import jit
 
 __all__ = [
+    "find_root",
     "join_labels",
     "label_components",
     "lowest_of_each",
@@ -44,12 +45,18 @@ def label_components(mask: NDArray[np.bool_]) -> tuple[NDArray[np.uint32], int]:
     if mask.size > _MOST_VOXELS:
         raise ValueError(f"{mask.size} voxels; at most {_MOST_VOXELS} can be labelled at once")
     labels = np.zeros(mask.shape, dtype=np.uint32)
+    if not mask.any():
+        return labels, 0
     parent = np.zeros(mask.size // 2 + 2, dtype=np.uint32)
     return labels, int(_label(np.ascontiguousarray(mask), labels, parent))
 
 
 @jit
-def _find(parent, i):  # type: ignore[no-untyped-def]
+def find_root(parent: NDArray[Any], i: Any) -> Any:
+    """Root of the tree that element `i` is in; paths are halved in place (Tarjan 1984).
+
+    `parent` is (n,) of unsigned or int64; a root is its own parent.
+    """
     while parent[i] != i:
         parent[i] = parent[parent[i]]
         i = parent[i]
@@ -58,8 +65,8 @@ def _find(parent, i):  # type: ignore[no-untyped-def]
 
 @jit
 def _join(parent, a, b):  # type: ignore[no-untyped-def]
-    a = _find(parent, a)
-    b = _find(parent, b)
+    a = find_root(parent, a)
+    b = find_root(parent, b)
     if a < b:
         parent[b] = a
         return a
@@ -92,7 +99,7 @@ def _label(mask, labels, parent):  # type: ignore[no-untyped-def]
     final = np.zeros(used + 1, dtype=np.uint32)
     n = np.uint32(0)
     for i in range(1, used + 1):
-        root = _find(parent, np.uint32(i))
+        root = find_root(parent, np.uint32(i))
         if final[root] == 0:
             n += np.uint32(1)
             final[root] = n
@@ -122,7 +129,8 @@ def measure_components(
     """
     voxels = np.zeros(n, dtype=np.int64)
     first = np.zeros(n, dtype=np.int64)
-    _measure(labels.ravel(), voxels, first)
+    if n > 0:
+        _measure(labels.ravel(), voxels, first)
     return voxels, first
 
 

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from scimage.lesion.classes import LABEL_CLASSES, LabelValue
     from scimage.lesion.measure import LabelProfile, measure_labels
     from scimage.lesion.parameters import LesionParameters
-    from scimage.lesion.segment import LesionResult, segment_lesion
+    from scimage.lesion.segment import LesionResult, lesion_stages, segment_lesion
 
 __getattr__, __dir__ = door(
     __name__,
@@ -20,6 +20,7 @@ __getattr__, __dir__ = door(
         "LabelValue": "classes",
         "LesionParameters": "parameters",
         "LesionResult": "segment",
+        "lesion_stages": "segment",
         "measure_labels": "measure",
         "segment_lesion": "segment",
     },
@@ -31,6 +32,7 @@ __all__ = [
     "LabelValue",
     "LesionParameters",
     "LesionResult",
+    "lesion_stages",
     "measure_labels",
     "segment_lesion",
 ]

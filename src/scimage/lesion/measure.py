@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from scimage.blocks import BlockGrid, Readable
-from scimage.engine import Executor, run_pass
+from scimage.engine import SerialExecutor, run_pass
 from scimage.errors import FormatError
-from scimage.image import Image
+from scimage.image import Image, Workspace
 from scimage.lesion.classes import LabelValue
 from scimage.lesion.passes import ProfilePass
 from scimage.progress import Report, silent
@@ -20,7 +22,7 @@ from scimage.progress import Report, silent
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["LabelProfile", "measure_labels", "profile_of"]
+__all__ = ["LabelProfile", "measure_labels", "row_table"]
 
 _LESION = (LabelValue.LESION_CORE, LabelValue.CAVITY, LabelValue.HAEMORRHAGE)
 
@@ -170,20 +172,6 @@ class LabelProfile:
         return self.areas_mm2(*inside)
 
 
-def profile_of(
-    labels: Readable,
-    grid: BlockGrid,
-    executor: Executor,
-    frame: tuple[tuple[float, float, float], tuple[float, float, float]],
-    axis: int,
-    rostral_first: bool,
-    report: Report = silent,
-) -> LabelProfile:
-    """Count a label volume section by section; `frame` is (spacing_um, translation_um)."""
-    counts, sums = run_pass("measure", ProfilePass(labels, axis), grid, executor, report)
-    return LabelProfile(counts, sums, *frame, axis, rostral_first)
-
-
 def measure_labels(
     image: Image,
     channel: str | int = 0,
@@ -208,15 +196,21 @@ def measure_labels(
     SpacingError
         The voxel size is unknown.
     """
-    from scimage.engine import SerialExecutor
-
     spacing = image.spacing_um
     volume = image.volume(channel)
     grid = BlockGrid(volume.shape, volume.chunk)
     checked = _WholeNumbers(volume, f"{image.path} channel {channel}")
-    frame = spacing, image.levels[0].translation_um
     axis = "zyx".index(rostrocaudal_axis)
-    return profile_of(checked, grid, SerialExecutor(), frame, axis, rostral_end == "first", report)
+    with tempfile.TemporaryDirectory() as folder:
+        workspace = Workspace(Path(folder, "measure"), {})
+        try:
+            counts, sums = run_pass(
+                "measure", ProfilePass(checked, axis), grid, SerialExecutor(), workspace, report
+            )
+        finally:
+            workspace.close(keep=False)
+    translation = image.levels[0].translation_um
+    return LabelProfile(counts, sums, spacing, translation, axis, rostral_end == "first")
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,6 +219,7 @@ class _WholeNumbers:
 
     volume: Readable
     name: str
+    dtype: str = "uint8"
 
     @property
     def shape(self) -> tuple[int, int, int]:

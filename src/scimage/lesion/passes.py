@@ -7,7 +7,7 @@ can depend on how the volume was divided.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,8 +16,6 @@ from numpy.typing import NDArray
 
 from scimage.blocks import (
     Block,
-    BlockComponents,
-    Components,
     Histogram,
     PackedHistogram,
     Pass,
@@ -26,8 +24,6 @@ from scimage.blocks import (
     Window,
     Writable,
     crop,
-    faces_of,
-    merge_components,
     reach_sum,
 )
 from scimage.lesion.classes import LabelValue
@@ -35,7 +31,6 @@ from scimage.lesion.classes import LabelValue
 __all__ = [
     "AssignPass",
     "Brightness",
-    "ComponentsPass",
     "HistogramPass",
     "MaskPass",
     "PlaneLevelsPass",
@@ -94,7 +89,12 @@ def _smoothed(
     weights = tuple(smooth.gaussian_weights(s) for s in sigma_px)
     halo = tuple(m + w.size - 1 for m, w in zip(margin, weights, strict=True))
     data = window.read_numbers(i, (halo[0], halo[1], halo[2]))
-    values = smooth.smooth(data, (weights[0], weights[1], weights[2]))
+    if data.any():
+        values = smooth.smooth(data, (weights[0], weights[1], weights[2]))
+    else:
+        # Chunks that were never written, or blank margins: smoothing zeros gives zeros.
+        shape = (n + 2 * m for n, m in zip(window.block.shape, margin, strict=True))
+        values = np.zeros(tuple(shape), dtype=np.float32)
     return values if brightness is None else brightness.evened(values, window.block, margin)
 
 
@@ -141,7 +141,7 @@ class HistogramPass(Pass[PackedHistogram, Histogram]):
             values = _smoothed(window, 0, self.sigma_px, (0, 0, 0), self.brightness)[inside]
         return None, Histogram.of(values).packed()
 
-    def merge(self, partials: Sequence[PackedHistogram]) -> Histogram:
+    def merge(self, partials: Iterable[PackedHistogram]) -> Histogram:
         return Histogram.sum_of(partials)
 
 
@@ -182,19 +182,23 @@ class PlaneLevelsPass(Pass[tuple[PackedHistogram, ...], tuple[dict[int, Histogra
         return None, tuple(parts)
 
     def merge(
-        self, partials: Sequence[tuple[PackedHistogram, ...]]
+        self, partials: Iterable[tuple[PackedHistogram, ...]]
     ) -> tuple[dict[int, Histogram], ...]:
-        parts = [p for p in partials if p]
-        return tuple(_by_plane([p[i] for p in parts]) for i in range(len(self.axes)))
+        planes: tuple[dict[int, Histogram], ...] = tuple({} for _ in self.axes)
+        for parts in partials:
+            for of_axis, (keys, counts) in zip(planes, parts, strict=False):
+                _add_by_plane(of_axis, keys, counts)
+        return tuple({plane: of_axis[plane] for plane in sorted(of_axis)} for of_axis in planes)
 
 
-def _by_plane(parts: Sequence[PackedHistogram]) -> dict[int, Histogram]:
-    planes: dict[int, list[PackedHistogram]] = {}
-    for keys, counts in parts:
-        for plane in np.unique(keys >> 16).tolist():
-            of_plane = keys >> 16 == plane
-            planes.setdefault(plane, []).append((keys[of_plane] & 0xFFFF, counts[of_plane]))
-    return {plane: Histogram.sum_of(planes[plane]) for plane in sorted(planes)}
+def _add_by_plane(
+    planes: dict[int, Histogram], keys: NDArray[Any], counts: NDArray[np.int64]
+) -> None:
+    for plane in np.unique(keys >> 16).tolist():
+        mine = keys >> 16 == plane
+        if plane not in planes:
+            planes[plane] = Histogram.sum_of([])
+        planes[plane].counts[keys[mine] & 0xFFFF] += counts[mine]
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,54 +242,8 @@ class MaskPass(Pass[None, None]):
         bits = above * np.uint8(ABOVE) | closed * np.uint8(CLOSED)
         return crop(bits, self._margin), None
 
-    def merge(self, partials: Sequence[None]) -> None:
+    def merge(self, partials: Iterable[None]) -> None:
         return None
-
-
-@dataclass(frozen=True, slots=True)
-class ComponentsPass(Pass[BlockComponents, Components]):
-    """Components of the voxels that lack a bit of a mask; local labels go to `target`."""
-
-    mask: Readable
-    lacking: int
-    target: Writable
-
-    @property
-    def inputs(self) -> tuple[Readable, ...]:
-        return (self.mask,)
-
-    @property
-    def output(self) -> Writable:
-        return self.target
-
-    @property
-    def bytes_per_voxel(self) -> int:
-        return 12
-
-    def compute(self, window: Window) -> tuple[NDArray[np.uint32], BlockComponents]:
-        from scimage.kernels import components
-
-        mask = (window.read(0) & self.lacking) == 0
-        labels, n = components.label_components(mask)
-        voxels, first = components.measure_components(labels, n)
-        reached = components.reached_faces(labels, n)
-        block = window.block
-        reached &= np.array(_at_volume_faces(block))
-        local = np.unravel_index(first, block.shape)
-        place = tuple(i + o for i, o in zip(local, block.origin, strict=True))
-        flat = np.ravel_multi_index(place, block.volume).astype(np.int64)
-        return labels, BlockComponents(block.index, voxels, flat, reached, faces_of(labels))
-
-    def merge(self, partials: Sequence[BlockComponents]) -> Components:
-        return merge_components(partials)
-
-
-def _at_volume_faces(block: Block) -> list[bool]:
-    """Whether each face of the block (z low, z high, y low, ...) is one of the volume's."""
-    faces = []
-    for core, n in zip(block.core, block.volume, strict=True):
-        faces += [core.start == 0, core.stop == n]
-    return faces
 
 
 @dataclass(frozen=True, slots=True)
@@ -316,7 +274,7 @@ class RegionsPass(Pass[None, None]):
             bits |= table[window.read(i)]
         return bits, None
 
-    def merge(self, partials: Sequence[None]) -> None:
+    def merge(self, partials: Iterable[None]) -> None:
         return None
 
 
@@ -421,13 +379,13 @@ class AssignPass(Pass[None, None]):
         near = distance.dilation(lesion, self.spacing_um, self.border_width_um)
         return lesion, (border & near) | edge
 
-    def merge(self, partials: Sequence[None]) -> None:
+    def merge(self, partials: Iterable[None]) -> None:
         return None
 
 
 @dataclass(frozen=True, slots=True)
 class ProfilePass(
-    Pass[tuple[Block, NDArray[np.int64], NDArray[np.int64]], tuple[NDArray[Any], NDArray[Any]]]
+    Pass[tuple[int, NDArray[np.int64], NDArray[np.int64]], tuple[NDArray[Any], NDArray[Any]]]
 ):
     """Count the voxels of each label value, section by section, and sum their indices.
 
@@ -447,20 +405,19 @@ class ProfilePass(
 
     def compute(
         self, window: Window
-    ) -> tuple[None, tuple[Block, NDArray[np.int64], NDArray[np.int64]]]:
+    ) -> tuple[None, tuple[int, NDArray[np.int64], NDArray[np.int64]]]:
         from scimage.kernels import profile
 
-        counts, sums = profile.count_by_section(
-            window.read(0).astype(np.uint8), window.block.origin, self.axis
-        )
-        return None, (window.block, counts, sums)
+        origin = window.block.origin
+        counts, sums = profile.count_by_section(window.read(0).astype(np.uint8), origin, self.axis)
+        return None, (origin[self.axis], counts, sums)
 
     def merge(
-        self, partials: Sequence[tuple[Block, NDArray[np.int64], NDArray[np.int64]]]
+        self, partials: Iterable[tuple[int, NDArray[np.int64], NDArray[np.int64]]]
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         counts = np.zeros((self.labels.shape[self.axis], 256), dtype=np.int64)
         sums = np.zeros((256, 3), dtype=np.int64)
-        for block, of_block, index_sums in partials:
-            counts[block.core[self.axis]] += of_block
+        for first, of_block, index_sums in partials:
+            counts[first : first + len(of_block)] += of_block
             sums += index_sums
         return counts, sums

@@ -3,26 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from scimage.blocks import BlockGrid, Components, Histogram, Pass, Shape
-from scimage.engine import Executor, block_shape, open_executor, run_pass
-from scimage.image import (
-    Image,
-    Level,
-    NewImage,
-    ResultStore,
-    Scratch,
-    ScratchVolume,
-    Volume,
-    scratch_beside,
-)
+from scimage.blocks import Components, ComponentsPass, Histogram, Pass, Shape
+from scimage.engine import Execution, Run, start_run
+from scimage.image import Image, Level, NewImage, NewResults, ResultStore, ScratchVolume
 from scimage.lesion.classes import LABEL_CLASSES
 from scimage.lesion.levels import (
     decay_per_plane,
@@ -31,7 +22,7 @@ from scimage.lesion.levels import (
     inner_level,
     intact_and_dense,
 )
-from scimage.lesion.measure import LabelProfile, profile_of, row_table
+from scimage.lesion.measure import LabelProfile, row_table
 from scimage.lesion.parameters import LesionParameters
 from scimage.lesion.passes import (
     ABOVE,
@@ -42,10 +33,10 @@ from scimage.lesion.passes import (
     OPEN,
     AssignPass,
     Brightness,
-    ComponentsPass,
     HistogramPass,
     MaskPass,
     PlaneLevelsPass,
+    ProfilePass,
     RegionsPass,
     table_path,
 )
@@ -55,12 +46,11 @@ from scimage.version import provenance
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["LesionResult", "segment_lesion"]
+__all__ = ["LesionResult", "lesion_stages", "segment_lesion"]
 
 Spacing = tuple[float, float, float]
-Result = TypeVar("Result")
 
-_TABLES = ("lesion_measurements", "lesion_profile")
+_MEMBERS = ("labels/lesion", "tables/lesion_measurements", "tables/lesion_profile")
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,10 +107,7 @@ def segment_lesion(
     *,
     output: str | Path | None = None,
     overwrite: bool = False,
-    workers: int = 1,
-    scheduler: str | None = None,
-    memory_bytes: int = 4 * 10**9,
-    block: Shape | None = None,
+    execution: Execution | None = None,
     report: Report = silent,
 ) -> LesionResult:
     """Segment tissue, astroglial border, the core that it encloses, and cavities.
@@ -130,6 +117,9 @@ def segment_lesion(
     intact tissue and the border's plateau; gaps are bridged; what is then cut off from
     everything that reaches the image's faces is lesion; without tissue signal it is cavity.
 
+    A run that was stopped is continued by the same call. Label image and tables are published
+    together.
+
     Parameters
     ----------
     image
@@ -138,13 +128,8 @@ def segment_lesion(
         Store for the results, instead of the image itself.
     overwrite
         Replace earlier results.
-    workers, scheduler
-        See :func:`scimage.engine.open_executor`.
-    memory_bytes
-        What all workers together may use; decides the block size.
-    block
-        Block shape (z, y, x), instead of the one that `memory_bytes` allows. The result does
-        not depend on it.
+    execution
+        Where, on how many workers and in how much memory. The result does not depend on it.
     report
         Told of each finished block; may raise to stop.
 
@@ -152,104 +137,148 @@ def segment_lesion(
     ------
     ChannelError, SpacingError, UsageError, TargetExistsError, StorageError, FormatError
         The message says what to do.
+    BlocksFailedError
+        Parts of the image could not be computed; it lists them.
     """
     store = ResultStore.beside(image, output)
-    store.refuse_existing(labels=("lesion",), tables=_TABLES, overwrite=overwrite)
+    store.refuse_existing(_MEMBERS, overwrite=overwrite)
+    level = image.level_near(parameters.working_um)
+    frame = level.spacing_um or image.spacing_um, level.translation_um
+    stages, chunk = lesion_stages(image, parameters)
+    axis = "zyx".index(parameters.rostrocaudal_axis)
+    with start_run(
+        store, "lesion", stages, chunk,
+        identity={"parameters": asdict(parameters), "input": image.state(level.index)},
+        execution=execution or Execution(), overwrite=overwrite, report=report,
+    ) as (run, new):  # fmt: skip
+        steps = _Steps(run, stages, parameters)
+        found = steps.segment()
+        counts, sums = run.sweep("measure", ProfilePass(found.labels, axis))
+        rostral_first = parameters.rostral_end == "first"
+        profile = LabelProfile(counts, sums, *frame, axis, rostral_first)
+        described = NewImage(
+            (1, *found.labels.shape), np.dtype(np.uint8), frame[0], image.spacing_origin, (),
+            frame[1], "lesion",
+        )  # fmt: skip
+        new.write_label(
+            "lesion", described, _OneChannel(found.labels), LABEL_CLASSES, report=report
+        )
+        result = LesionResult(
+            store, profile, found.tissue_threshold, found.border_threshold, found.decay_px, level
+        )
+        about = _write_tables(new, result, image, parameters)
+        new.publish(run.record(**about))
+    return result
+
+
+def lesion_stages(
+    image: Image, parameters: LesionParameters
+) -> tuple[dict[str, Pass[Any, Any]], Shape]:
+    """Every sweep of a segmentation, in order, and the chunk (z, y, x) of what they read.
+
+    What only the run will find (thresholds, arrays between two sweeps) is left blank.
+
+    Raises
+    ------
+    ChannelError, SpacingError
+        The message says what to do.
+    """
     spacing = image.spacing_um
     level = image.level_near(parameters.working_um)
     spacing = level.spacing_um or spacing
     gfap = image.volume(parameters.gfap, level.index)
-    tissue = image.volume(
-        parameters.gfap if parameters.tissue is None else parameters.tissue, level.index
-    )
+    own = parameters.tissue is not None
+    tissue = image.volume(parameters.tissue if own else parameters.gfap, level.index)  # type: ignore[arg-type]
     sigma = _triple([parameters.smoothing_um / s for s in spacing])
-    frame = spacing, level.translation_um
-    axis = "zyx".index(parameters.rostrocaudal_axis)
-    with open_executor(workers, scheduler) as executor:
-        largest = AssignPass(
-            gfap, tissue, tissue, tissue, None, sigma, spacing, parameters.gap_um,
-            parameters.border_width_um, math.inf, _edge_um(parameters),
-            parameters.tissue is not None, parameters.canal_um,
-        )  # fmt: skip
-        shape = block or block_shape([largest], gfap.chunk, executor.workers, memory_bytes)
-        grid = BlockGrid(gfap.shape, shape)
-        with scratch_beside(store.path, gfap.shape, shape) as scratch:
-            steps = _Steps(grid, executor, scratch, report, parameters, gfap, sigma, spacing)
-            tissue_threshold, tissue_mask = steps.tissue(tissue)
-            brightness = steps.brightness(tissue_mask)
-            border_threshold, plateau, border_mask = steps.border(tissue_mask, brightness)
-            regions = steps.regions(border_mask, tissue_mask)
-            inside = ((regions, ENCLOSED), (tissue_mask, ABOVE))
-            core = steps.run("core level", HistogramPass(gfap, sigma, inside, brightness))
-            labels = scratch.volume("labels", np.uint8)
-            steps.run(
-                "assign",
-                replace(
-                    largest, tissue=tissue_mask, border=border_mask, regions=regions,
-                    target=labels, brightness=brightness,
-                    inner_threshold=inner_level(core, plateau, border_threshold),
-                ),
-            )  # fmt: skip
-            rostral_first = parameters.rostral_end == "first"
-            profile = profile_of(labels, grid, executor, frame, axis, rostral_first, report)
-            new = NewImage(
-                (1, *gfap.shape), np.dtype(np.uint8), spacing, image.spacing_origin, (),
-                level.translation_um, "lesion",
-            )  # fmt: skip
-            store.write_label(
-                "lesion", new, _OneChannel(labels), LABEL_CLASSES,
-                overwrite=overwrite, report=report,
-            )  # fmt: skip
-    result = LesionResult(
-        store, profile, tissue_threshold, border_threshold, brightness.slope_px, level
-    )
-    _write_tables(result, image, parameters, overwrite)
-    return result
+    along = "zyx".index(parameters.rostrocaudal_axis)
+    across = tuple(a for a in range(3) if a != along)
+    bits, parts = (ScratchVolume("", n, gfap.shape, t) for n, t in (("", "uint8"), ("", "uint32")))
+    inside = ((bits, ABOVE),)
+    stages: dict[str, Pass[Any, Any]] = {}
+    if parameters.tissue_threshold is None:
+        stages["tissue levels"] = HistogramPass(tissue, sigma)
+    stages["tissue"] = MaskPass(tissue, bits, sigma, spacing, math.inf)
+    if parameters.light_loss == "evened":
+        stages["GFAP background"] = HistogramPass(gfap, sigma)
+        stages["GFAP by depth"] = PlaneLevelsPass(gfap, sigma, bits, across)
+    stages["GFAP levels"] = HistogramPass(gfap, sigma, inside)
+    stages["border"] = MaskPass(gfap, bits, sigma, spacing, math.inf, parameters.gap_um)
+    stages["components"] = ComponentsPass(bits, CLOSED, parts)
+    stages["holes"] = ComponentsPass(bits, ABOVE, parts)
+    stages["regions"] = RegionsPass(parts, parts, "", bits)
+    stages["core level"] = HistogramPass(gfap, sigma, (*inside, *inside))
+    stages["assign"] = AssignPass(
+        gfap, bits, bits, bits, bits, sigma, spacing, parameters.gap_um,
+        parameters.border_width_um, math.inf, 2 * parameters.smoothing_um, own,
+        parameters.canal_um,
+    )  # fmt: skip
+    stages["measure"] = ProfilePass(bits, along)
+    return stages, gfap.chunk
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What the sweeps of a segmentation came to."""
+
+    labels: ScratchVolume
+    tissue_threshold: float
+    border_threshold: float
+    decay_px: Spacing
 
 
 @dataclass(frozen=True, slots=True)
 class _Steps:
     """The steps of one segmentation, and all that they share."""
 
-    grid: BlockGrid
-    executor: Executor
-    scratch: Scratch
-    report: Report
+    run: Run
+    stages: Mapping[str, Pass[Any, Any]]
     parameters: LesionParameters
-    gfap: Volume
-    sigma_px: Spacing
-    spacing_um: Spacing
 
-    def run(self, stage: str, pass_: Pass[Any, Result]) -> Result:
-        return run_pass(stage, pass_, self.grid, self.executor, self.report)
+    def segment(self) -> _Found:
+        """All sweeps up to the label image."""
+        tissue_threshold, tissue = self.tissue()
+        brightness = self.brightness(tissue)
+        border_threshold, plateau, border = self.border(tissue, brightness)
+        regions = self.regions(border, tissue)
+        inside = ((regions, ENCLOSED), (tissue, ABOVE))
+        core = self.sweep("core level", within=inside, brightness=brightness)
+        labels = self.run.volume("labels", np.uint8)
+        self.sweep(
+            "assign", tissue=tissue, border=border, regions=regions, target=labels,
+            brightness=brightness, inner_threshold=inner_level(core, plateau, border_threshold),
+        )  # fmt: skip
+        return _Found(labels, tissue_threshold, border_threshold, brightness.slope_px)
 
-    def tissue(self, channel: Volume) -> tuple[float, ScratchVolume]:
+    def sweep(self, stage: str, **known_by_now: Any) -> Any:
+        """Run a stage, with what the plan had to leave blank."""
+        # Every pass is a dataclass; its base class does not say so.
+        pass_: Any = self.stages[stage]
+        return self.run.sweep(stage, replace(pass_, **known_by_now))
+
+    def tissue(self) -> tuple[float, ScratchVolume]:
         """Threshold and mask of tissue."""
         threshold = self.parameters.tissue_threshold
         if threshold is None:
-            levels = self.run("tissue levels", HistogramPass(channel, self.sigma_px))
+            levels = self.sweep("tissue levels")
             own = self.parameters.tissue is not None
             threshold = half_way(levels) if own else half_way_of_three(levels)
-        mask = self.scratch.volume("tissue", np.uint8)
-        self.run("tissue", MaskPass(channel, mask, self.sigma_px, self.spacing_um, threshold))
+        mask = self.run.volume("tissue", np.uint8)
+        self.sweep("tissue", target=mask, threshold=threshold)
         return threshold, mask
 
     def brightness(self, tissue: ScratchVolume) -> Brightness:
         """How GFAP dims across the cord, from intact tissue plane by plane."""
         if self.parameters.light_loss == "as_is":
             return Brightness()
-        everywhere = self.run("GFAP background", HistogramPass(self.gfap, self.sigma_px))
-        along = "zyx".index(self.parameters.rostrocaudal_axis)
-        across = tuple(a for a in range(3) if a != along)
-        planes = self.run(
-            "GFAP by depth", PlaneLevelsPass(self.gfap, self.sigma_px, tissue, across)
-        )
+        everywhere = self.sweep("GFAP background")
+        planes = self.sweep("GFAP by depth", mask=tissue)
         inside = Histogram.sum_of(h.packed() for h in planes[0].values())
         outside = Histogram(everywhere.counts - inside.counts)
         # Where the image ends with the tissue, what lies outside it is no background.
         background = min(h.quantile(q) for h, q in ((outside, 0.5), (inside, 0.01)) if h.total)
         slopes = [0.0, 0.0, 0.0]
-        for axis, of_axis in zip(across, planes, strict=True):
+        along = "zyx".index(self.parameters.rostrocaudal_axis)
+        for axis, of_axis in zip([a for a in range(3) if a != along], planes, strict=True):
             slopes[axis] = decay_per_plane(of_axis, background)
         return Brightness(background, _triple(slopes))
 
@@ -257,36 +286,22 @@ class _Steps:
         self, tissue: ScratchVolume, brightness: Brightness
     ) -> tuple[float, float, ScratchVolume]:
         """Threshold, plateau and mask of dense GFAP."""
-        inside = ((tissue, ABOVE),)
-        levels = self.run(
-            "GFAP levels", HistogramPass(self.gfap, self.sigma_px, inside, brightness)
-        )
+        levels = self.sweep("GFAP levels", within=((tissue, ABOVE),), brightness=brightness)
         intact, plateau = intact_and_dense(levels)
         threshold = self.parameters.border_threshold
         if threshold is None:
             threshold = (intact + plateau) / 2
-        mask = self.scratch.volume("border", np.uint8)
-        self.run(
-            "border",
-            MaskPass(
-                self.gfap,
-                mask,
-                self.sigma_px,
-                self.spacing_um,
-                threshold,
-                self.parameters.gap_um,
-                brightness,
-            ),
-        )
+        mask = self.run.volume("border", np.uint8)
+        self.sweep("border", target=mask, threshold=threshold, brightness=brightness)
         return threshold, plateau, mask
 
     def regions(self, border: ScratchVolume, tissue: ScratchVolume) -> ScratchVolume:
         """Which voxels the border encloses, which lie outside it, and which are holes in tissue."""
-        between = self.scratch.volume("between", np.uint32)
-        without = self.scratch.volume("without", np.uint32)
-        by_border = self.run("components", ComponentsPass(border, CLOSED, between))
-        by_tissue = self.run("holes", ComponentsPass(tissue, ABOVE, without))
-        voxel_mm3 = math.prod(self.spacing_um) * 1e-9
+        between = self.run.volume("between", np.uint32)
+        without = self.run.volume("without", np.uint32)
+        by_border = self.sweep("components", mask=border, target=between)
+        by_tissue = self.sweep("holes", mask=tissue, target=without)
+        voxel_mm3 = math.prod(self.stages["border"].spacing_um) * 1e-9  # type: ignore[attr-defined]
         enclosed = ~by_border.touches.any(axis=1)
         enclosed &= by_border.voxels * voxel_mm3 >= self.parameters.min_lesion_mm3
         # The canal runs out of both ends of the image and still lies inside the cord.
@@ -294,20 +309,17 @@ class _Steps:
         sides = [face for face in range(6) if face // 2 != axis]
         hole = ~by_tissue.touches[:, sides].any(axis=1)
         opening = by_tissue.touches.any(axis=1)
-        tables = self.scratch.folder / "tables"
-        tables.mkdir()
+        tables = str(self.run.folder("tables"))
         bits = np.where(enclosed, np.uint8(ENCLOSED), np.uint8(EXTERIOR))
-        _save_tables(str(tables), 0, by_border, bits)
+        _save_tables(tables, 0, by_border, bits)
         dark = np.asarray(HOLE * hole + OPEN * opening, dtype=np.uint8)
-        _save_tables(str(tables), 1, by_tissue, dark)
-        regions = self.scratch.volume("regions", np.uint8)
-        self.run("regions", RegionsPass(between, without, str(tables), regions))
+        _save_tables(tables, 1, by_tissue, dark)
+        regions = self.run.volume("regions", np.uint8)
+        self.sweep(
+            "regions", between_borders=between, without_tissue=without, tables=tables,
+            target=regions,
+        )  # fmt: skip
         return regions
-
-
-def _edge_um(parameters: LesionParameters) -> float:
-    """How far smoothing and blur carry the border's signal into the core."""
-    return 2 * parameters.smoothing_um
 
 
 def _triple(values: Sequence[float]) -> Spacing:
@@ -319,6 +331,7 @@ def _save_tables(folder: str, i: int, components: Components, bit: NDArray[np.ui
     bit = bit.copy()
     bit[0] = 0
     for index, component in components.component.items():
+        # A stopped run may have left a part of the file: nothing is read before all are written.
         np.save(table_path(folder, i, index), bit[component], allow_pickle=False)
 
 
@@ -333,8 +346,9 @@ class _OneChannel:
 
 
 def _write_tables(
-    result: LesionResult, image: Image, parameters: LesionParameters, overwrite: bool
-) -> None:
+    new: NewResults, result: LesionResult, image: Image, parameters: LesionParameters
+) -> dict[str, Any]:
+    """Write both tables; how they were made."""
     about = provenance("lesion", asdict(parameters), image.path) | {
         "tissue_threshold": _finite(result.tissue_threshold),
         "border_threshold": _finite(result.border_threshold),
@@ -348,13 +362,11 @@ def _write_tables(
     row |= {"border_threshold": _finite(result.border_threshold), "qc_flag": result.qc_flag}
     if parameters.tissue is None:
         row["cavity_mm3"] = None
-    result.store.write_table(
-        _TABLES[0], row_table(row), index_key="image", provenance=about, overwrite=overwrite
+    new.write_table("lesion_measurements", row_table(row), index_key="image", provenance=about)
+    new.write_table(
+        "lesion_profile", result.profile.profile_table(), index_key="section", provenance=about
     )
-    result.store.write_table(
-        _TABLES[1], result.profile.profile_table(), index_key="section", provenance=about,
-        overwrite=overwrite,
-    )  # fmt: skip
+    return about
 
 
 def _finite(value: float) -> float | None:
