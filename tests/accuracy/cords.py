@@ -48,7 +48,7 @@ def preset_rows(
     volumes = _volumes(truth)
     name = f"phantom {preset} seed {seed}"
     output = folder / "results.zarr"
-    lesion = scimage.segment_lesion(image, LESION, output=output, overwrite=True, workers=2)
+    lesion = scimage.segment_lesion(image, LESION, output=output, overwrite=True)
     labels = truth.label("truth").read(0, level=_level_of(truth, lesion.labels().shape))
     rows = _lesion_rows(name, lesion, labels, volumes)
     rows += _graft_rows(name, image, centres, output, sensitivity)
@@ -64,7 +64,7 @@ def short_demo(cache: Path, length_um: float = 1_100.0) -> list[Row]:
     everything = tuple(slice(0, n) for n in made.shape)
     image = _stored(cache / f"demo-{length_um:g}.ome.zarr", made, everything)
     output = cache / "demo-results.zarr"
-    lesion = scimage.segment_lesion(image, LESION, output=output, overwrite=True, workers=2)
+    lesion = scimage.segment_lesion(image, LESION, output=output, overwrite=True)
     steps = np.round(np.divide(lesion.level.spacing_um, made.spacing_um)).astype(int)
     labels = made.labels(everything)
     centre = [slice(int(s) // 2, None, int(s)) for s in steps]
@@ -151,7 +151,7 @@ def _graft_rows(
     sensitivity: bool,
 ) -> list[Row]:
     def found(parameters: scimage.GraftParameters) -> scimage.GraftResult:
-        return scimage.count_grafts(image, parameters, output=output, overwrite=True, workers=2)
+        return scimage.count_grafts(image, parameters, output=output, overwrite=True)
 
     result = found(GRAFTS)
     detection = match_points(centres_um, result.positions_um(), _CELL_UM)
@@ -184,9 +184,7 @@ def _graft_rows(
 
 def _vehicle_row(name: str, folder: Path) -> Row:
     image = scimage.open_image(folder / "phantom.ome.zarr")
-    result = scimage.count_grafts(
-        image, GRAFTS, output=folder / "results.zarr", overwrite=True, workers=2
-    )
+    result = scimage.count_grafts(image, GRAFTS, output=folder / "results.zarr", overwrite=True)
     cord = _volumes(scimage.ResultStore(folder / "truth.zarr"))["cord"]
     snr = np.array(result.cells["snr"])[np.array(result.cells["class"].to_pylist()) == "kept"]
     return Row(

@@ -141,6 +141,7 @@ def test_ctrl_c_leaves_nothing_half_done_and_the_next_run_continues(tmp_path: Pa
     _, err = run.communicate(timeout=60)
     assert run.returncode == 130, err
     assert "stopped by the user" in err
+    assert "it continues" in err.splitlines()[-1]
     assert not image.exists()
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

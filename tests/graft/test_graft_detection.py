@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.spatial.distance import cdist
 
-from scimage import GraftParameters, count_grafts
+from scimage import Execution, GraftParameters, count_grafts
 
 HNA = GraftParameters(nuclei="HNA")
 
@@ -124,7 +124,9 @@ def test_the_table_does_not_depend_on_the_blocks(stored, tissue, block):
     pixels = tissue((64, 64, 64), centres_um=rng.uniform(0, 64, (60, 3)))
     image = stored({"HNA": pixels, "DNA": pixels // 2})
     parameters = GraftParameters(nuclei="HNA", dna="DNA")
-    whole = count_grafts(image, parameters, block=(64, 64, 64)).cells
-    divided = count_grafts(image, parameters, block=block, overwrite=True).cells
+    whole, divided = (
+        count_grafts(image, parameters, execution=Execution(block=b), overwrite=True).cells
+        for b in ((64, 64, 64), block)
+    )
     assert whole.num_rows > 40
     assert divided.equals(whole)

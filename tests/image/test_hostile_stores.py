@@ -246,11 +246,6 @@ def test_what_is_no_zarr_folder_is_refused(tmp_path: Path, make: Any, match: str
         open_image(path)
 
 
-def test_an_address_is_refused() -> None:
-    with pytest.raises(FormatError, match="an address; expected an OME-Zarr folder"):
-        open_image("https://example.org/i.ome.zarr")
-
-
 def test_an_array_in_place_of_an_image_is_refused(store: Path) -> None:
     with pytest.raises(FormatError, match=r"i\.zarr/0: no readable Zarr group"):
         open_image(store / "0")

@@ -37,15 +37,17 @@ def path(tmp_path: Path, write: Any, array: Any, describe: Any, pixels_of: Any) 
     image: Path = write(tmp_path / "i.ome.zarr", array, channels=channels, name="cord", **frame)
     store = ResultStore(image)
     labels = array[:1] % 3
-    store.write_label(
-        "lesion", describe(labels, channels=(), **frame), pixels_of(labels),
-        [LabelClass(1, "core", (255, 0, 0, 255)), LabelClass(2, "cavity", (0, 0, 255, 255))],
-    )  # fmt: skip
-    store.write_table("cells", pa.table(CELLS), index_key="cell", provenance={"by": "test"})
-    store.write_table(
-        "classes", pa.table({"label": [1, 2], "volume_mm3": [0.5, None]}),
-        kind="feature_table", index_key="label", label="lesion", provenance={},
-    )  # fmt: skip
+    with store.new_results("test") as new:
+        new.write_label(
+            "lesion", describe(labels, channels=(), **frame), pixels_of(labels),
+            [LabelClass(1, "core", (255, 0, 0, 255)), LabelClass(2, "cavity", (0, 0, 255, 255))],
+        )  # fmt: skip
+        new.write_table("cells", pa.table(CELLS), index_key="cell", provenance={"by": "test"})
+        new.write_table(
+            "classes", pa.table({"label": [1, 2], "volume_mm3": [0.5, None]}),
+            kind="feature_table", index_key="label", label="lesion", provenance={},
+        )  # fmt: skip
+        new.publish({})
     return image
 
 

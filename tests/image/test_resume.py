@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import sqlite3
 import subprocess
 import sys
 import textwrap
@@ -18,6 +20,12 @@ from scimage.image import open_image
 from scimage.image.staging import exclusive
 
 pytestmark = pytest.mark.usefixtures("tiny_shards")
+
+
+def unfinished(folder: Path) -> Path:
+    """The only workspace in a folder."""
+    [found] = folder.glob(".i.ome.zarr.*.partial")
+    return found
 
 
 def files(folder: Path) -> dict[str, bytes]:
@@ -55,20 +63,21 @@ def test_a_stopped_run_goes_on_and_ends_with_the_same_bytes(
 def test_a_shard_is_on_the_disk_before_the_ledger_says_so(
     tmp_path: Path, write: Any, ramp: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    target, events = tmp_path / "i.ome.zarr", []
-    ledger = tmp_path / ".i.ome.zarr.partial" / "finished.txt"
+    target, recorded = tmp_path / "i.ome.zarr", {}
 
     def fsync(file: int) -> None:
-        finished = ledger.read_text().splitlines() if ledger.exists() else []
-        events.append((os.readlink(f"/proc/self/fd/{file}"), len(finished)))
+        path = Path(os.readlink(f"/proc/self/fd/{file}"))
+        if "image" in path.parts and "c" in path.parts and path.is_file():
+            with sqlite3.connect(unfinished(tmp_path) / "ledger.sqlite") as ledger:
+                steps = ledger.execute("SELECT count(*) FROM steps").fetchone()[0]
+            recorded[str(path.relative_to(unfinished(tmp_path) / "image"))] = steps
 
     monkeypatch.setattr(os, "fsync", fsync)
     write(target, ramp((1, 8, 16, 32)), workers=1)
     shards = [str(f.relative_to(target)) for f in target.glob("*/c/0/0/0/*")]
-    synced = {path.split("/image/")[1]: done for path, done in events if "/image/" in path}
-    assert sorted(synced) == sorted(shards)
+    assert sorted(recorded) == sorted(shards)
     order = ["0/c/0/0/0/0", "0/c/0/0/0/1"]
-    assert [synced[shard] <= i for i, shard in enumerate(order)] == [True, True]
+    assert [recorded[shard] <= i for i, shard in enumerate(order)] == [True, True]
 
 
 def test_finished_shards_are_not_written_again(tmp_path: Path, write: Any, ramp: Any) -> None:
@@ -76,7 +85,7 @@ def test_finished_shards_are_not_written_again(tmp_path: Path, write: Any, ramp:
     target = tmp_path / "i.ome.zarr"
     with pytest.raises(Cancelled):
         write(target, array, report=stop_after(4), workers=1)
-    first = next((tmp_path / ".i.ome.zarr.partial" / "image" / "0" / "c").rglob("0/0/0/0"))
+    first = next((unfinished(tmp_path) / "image" / "0" / "c").rglob("0/0/0/0"))
     before = first.stat()
     write(target, array)
     after = (target / "0" / "c" / "0" / "0" / "0" / "0").stat()
@@ -91,47 +100,91 @@ def test_finished_shards_are_not_written_again(tmp_path: Path, write: Any, ramp:
         {"dtype": np.dtype("int32")},
     ],
 )
-def test_a_stopped_run_of_another_identity_is_discarded(
+def test_a_stopped_run_of_another_identity_is_left_alone(
     tmp_path: Path, write: Any, ramp: Any, change: dict[str, Any]
 ) -> None:
     target, array = tmp_path / "i.ome.zarr", ramp((1, 20, 33, 33), "uint8")
     with pytest.raises(Cancelled):
         write(target, array + np.uint8(1), report=stop_after(5))
+    before = files(unfinished(tmp_path))
     write(target, array, **change)
     assert write.reused == 0
-    changed = change | {"identity": "fresh"}
-    assert files(target) == files(write(tmp_path / "fresh.ome.zarr", array, **changed))
+    assert {p.name for p in tmp_path.iterdir()} == {"i.ome.zarr", unfinished(tmp_path).name}
+    assert files(unfinished(tmp_path)) == before
+    whole = files(target)
+    shutil.rmtree(target)
+    shutil.rmtree(unfinished(tmp_path))
+    assert whole == files(write(target, array, **change))
 
 
-@pytest.mark.parametrize("damage", ["", "{", '{"levels": 1}'])
-def test_a_damaged_ledger_is_discarded(tmp_path: Path, write: Any, ramp: Any, damage: str) -> None:
+def test_work_that_was_left_alone_is_continued_by_its_own_command(
+    tmp_path: Path, write: Any, ramp: Any
+) -> None:
+    target, array = tmp_path / "i.ome.zarr", ramp((1, 20, 33, 33), "uint8")
+    with pytest.raises(Cancelled):
+        write(target, array, report=stop_after(5))
+    write(target, array[..., ::-1], identity="another")
+    write(target, array, overwrite=True)
+    assert write.reused == 5
+    np.testing.assert_array_equal(open_image(target).read(0), array[0])
+    assert os.listdir(tmp_path) == ["i.ome.zarr"]
+
+
+def halve(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+
+
+def empty(file: Path) -> None:
+    file.write_bytes(b"")
+
+
+def garble(file: Path) -> None:
+    file.write_bytes(b"\xff{" * 500)
+
+
+def flip(file: Path) -> None:
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+
+
+@pytest.mark.parametrize("name", ["identity.json", "ledger.sqlite"])
+@pytest.mark.parametrize("damage", [halve, empty, garble, Path.unlink])
+def test_damaged_books_mean_starting_anew(
+    tmp_path: Path, write: Any, ramp: Any, name: str, damage: Any
+) -> None:
     target, array = tmp_path / "i.ome.zarr", ramp((1, 8, 33, 33))
     with pytest.raises(Cancelled):
         write(target, array, report=stop_after(5))
-    (tmp_path / ".i.ome.zarr.partial" / "identity.json").write_text(damage)
+    damage(unfinished(tmp_path) / name)
     write(target, array)
     assert write.reused == 0
     np.testing.assert_array_equal(open_image(target).read(0), array[0])
+    assert os.listdir(tmp_path) == ["i.ome.zarr"]
 
 
-def test_a_half_written_ledger_line_does_not_count(tmp_path: Path, write: Any, ramp: Any) -> None:
+@pytest.mark.parametrize("place", ["image/0", "image/1", "write scratch/1"])
+@pytest.mark.parametrize("damage", [halve, empty, flip, Path.unlink])
+def test_a_finished_shard_that_is_damaged_is_found_and_written_again(
+    tmp_path: Path, write: Any, ramp: Any, caplog: pytest.LogCaptureFixture, damage: Any, place: str
+) -> None:
     target, array = tmp_path / "i.ome.zarr", ramp((1, 8, 33, 33))
+    whole = files(write(tmp_path / "whole.ome.zarr", array))
     with pytest.raises(Cancelled):
-        write(target, array, report=stop_after(5))
-    ledger = tmp_path / ".i.ome.zarr.partial" / "finished.txt"
-    ledger.write_text(ledger.read_text()[:-1])
-    with pytest.raises(Cancelled):
-        write(target, array, report=stop_after(6))
-    assert write(target, array).exists()
-    assert write.reused == 6
-    np.testing.assert_array_equal(open_image(target).read(0), array[0])
+        write(target, array, report=stop_after(14), workers=1)
+    shards = sorted(f for f in (unfinished(tmp_path) / place / "c").rglob("*") if f.is_file())
+    damage(shards[1])
+    caplog.clear()
+    write(target, array)
+    assert files(target) == whole
+    assert "1 finished shards were damaged; doing them again" in caplog.text
 
 
 def test_what_a_killed_write_leaves_is_not_published(tmp_path: Path, write: Any, ramp: Any) -> None:
     target, array = tmp_path / "i.ome.zarr", ramp((1, 8, 33, 33))
     with pytest.raises(Cancelled):
         write(target, array, report=stop_after(5))
-    image = tmp_path / ".i.ome.zarr.partial" / "image"
+    image = unfinished(tmp_path) / "image"
     (image / "0" / "c" / "0" / "0" / "0" / "0.5f3c.partial").write_bytes(b"half a shard")
     write(target, array)
     assert [f for f in files(target) if f.endswith(".partial")] == []

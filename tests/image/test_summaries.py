@@ -17,11 +17,13 @@ from scimage.image import LabelClass, ResultStore, summarize
 
 def add_results(store: ResultStore, describe: Any, pixels_of: Any) -> None:
     labels = np.ones((1, 4, 20, 20), "uint8")
-    store.write_label(
-        "lesion", describe(labels, channels=()), pixels_of(labels),
-        [LabelClass(1, "core", (255, 0, 0, 255))],
-    )  # fmt: skip
-    store.write_table("cells", pa.table({"n": [1]}), index_key="n", provenance={})
+    with store.new_results("test") as new:
+        new.write_label(
+            "lesion", describe(labels, channels=()), pixels_of(labels),
+            [LabelClass(1, "core", (255, 0, 0, 255))],
+        )  # fmt: skip
+        new.write_table("cells", pa.table({"n": [1]}), index_key="n", provenance={})
+        new.publish({})
 
 
 RESULTS = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -14,7 +15,7 @@ import pytest
 import zarr
 from numpy.typing import NDArray
 
-from scimage.errors import TargetExistsError, UsageError
+from scimage.errors import FormatError, TargetExistsError, UsageError
 from scimage.image import Channel, open_image
 from scimage.image.pyramid import plan_layout, plan_pyramid
 
@@ -154,14 +155,43 @@ def test_a_float_image_with_nan_and_infinity_gets_a_finite_window(
 
 
 @pytest.mark.usefixtures("tiny_shards")
-def test_only_zarr_content_is_left_under_and_beside_the_name(
+def test_only_zarr_content_and_its_provenance_are_left_under_and_beside_the_name(
     tmp_path: Path, write: Any, ramp: Any
 ) -> None:
     path = write(tmp_path / "i.ome.zarr", ramp((2, 8, 20, 20)))
     assert [p.name for p in tmp_path.iterdir()] == ["i.ome.zarr"]
-    for name in files(path):
+    about = {"provenance/image/run.json", "provenance/image/digests.json"}
+    assert about < {*files(path)}
+    for name in {*files(path)} - about:
         parts = Path(name).parts
         assert parts[-1] == "zarr.json" or (parts[0].isdecimal() and parts[1] == "c"), name
+
+
+@pytest.mark.usefixtures("tiny_shards")
+def test_the_provenance_holds_the_source_and_the_digest_of_each_shard(
+    tmp_path: Path, write: Any, ramp: Any
+) -> None:
+    path = write(tmp_path / "i.ome.zarr", ramp((2, 8, 20, 20)), identity="these pixels")
+    about = path / "provenance" / "image"
+    assert json.loads((about / "run.json").read_text()) == {"test": "these pixels"}
+    assert json.loads((about / "digests.json").read_text()) == {
+        name: hashlib.sha256(content).hexdigest()
+        for name, content in files(path).items()
+        if "c" in Path(name).parts
+    }
+
+
+@pytest.mark.usefixtures("tiny_shards")
+@pytest.mark.parametrize("shard", ["0/c/1/0/1/0", "1/c/0/0/0/0"])
+def test_a_lost_shard_is_an_error_and_not_background(
+    tmp_path: Path, write: Any, ramp: Any, shard: str
+) -> None:
+    path = write(tmp_path / "i.ome.zarr", ramp((2, 8, 20, 20)))
+    (path / shard).unlink()
+    level, channel = int(shard[0]), int(shard[4])
+    with pytest.raises(FormatError, match="was lost"):
+        open_image(path).read(channel, level=level)
+    open_image(path).read(1 - channel, level=level)
 
 
 @pytest.mark.usefixtures("tiny_shards")

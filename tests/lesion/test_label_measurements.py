@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from scimage import measure_labels
-from scimage.errors import FormatError
+from scimage.errors import BlocksFailedError
 
 # Worked example 5 of the domain reference: sections 300 um apart, from -1500 to 1500 um.
 AREAS_MM2 = [0, 0.05, 0.35, 1.05, 2.05, 2.35, 2.45, 1.30, 0.50, 0.10, 0]
@@ -83,5 +83,5 @@ def test_values_that_are_no_labels_are_refused(stored, wrong):
     pixels = np.zeros((4, 8, 8), dtype=np.float32)
     pixels[2, 3, 4] = wrong
     image = stored({"a": pixels}, (10.0, 10.0, 10.0))
-    with pytest.raises(FormatError, match=f"the value {wrong}; expected label values from 0"):
+    with pytest.raises(BlocksFailedError, match=f"the value {wrong}; expected label values from 0"):
         measure_labels(image)

@@ -8,8 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from scimage import GraftParameters, LesionParameters, count_grafts, segment_lesion
-from scimage.engine._cluster import threads_cluster
+from scimage import (
+    Execution,
+    GraftParameters,
+    LesionParameters,
+    count_grafts,
+    segment_lesion,
+)
+from scimage.engine.clusters import threads_cluster
 from scimage.image import Channel, NewImage, open_image, write_image
 
 
@@ -68,7 +74,8 @@ def counted(tmp_path_factory):
 
     def run(image, parameters: GraftParameters, block, scheduler=None):
         output = tmp_path_factory.mktemp("out") / "result.ome.zarr"
-        result = count_grafts(image, parameters, output=output, block=block, scheduler=scheduler)
+        execution = Execution(workers=1, block=block, scheduler=scheduler)
+        result = count_grafts(image, parameters, output=output, execution=execution)
         assert bits(result.store.table("graft_cells")) == bits(result.cells)
         return bits(result.cells), result.noise.hex(), result.threshold.hex()
 
@@ -81,7 +88,8 @@ def segmented(tmp_path_factory):
 
     def run(image, parameters: LesionParameters, block, scheduler=None):
         output = tmp_path_factory.mktemp("out") / "result.ome.zarr"
-        result = segment_lesion(image, parameters, output=output, block=block, scheduler=scheduler)
+        execution = Execution(workers=1, block=block, scheduler=scheduler)
+        result = segment_lesion(image, parameters, output=output, execution=execution)
         labels = result.labels()
         return (
             np.bincount(labels.ravel(), minlength=10).tolist(),

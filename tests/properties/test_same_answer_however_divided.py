@@ -177,10 +177,11 @@ def test_a_phantom_has_the_same_cells_and_lesion_however_divided(
 
 _SCRIPT = """
 import sys
-from scimage import GraftParameters, count_grafts
+from scimage import Execution, GraftParameters, count_grafts
 from scimage.image import open_image
 p = GraftParameters(nuclei="nuclei", autofluorescence="glow", diameter_um=(6.0, 10.0))
-r = count_grafts(open_image(sys.argv[1]), p, output=sys.argv[2], block=(12, 20, 22))
+e = Execution(workers=1, block=(12, 20, 22))
+r = count_grafts(open_image(sys.argv[1]), p, output=sys.argv[2], execution=e)
 for column in r.cells.columns:
     print([v.hex() if isinstance(v, float) else v for v in column.to_pylist()])
 """

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import shlex
 import sys
+import tempfile
 import tomllib
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from distributed import Nanny, Scheduler, SpecCluster, Worker
+import dask
+import psutil
+from dask.utils import parse_bytes
+from distributed import Nanny, Scheduler, SpecCluster, Status, Worker
 
 from scimage.errors import UsageError
 
@@ -20,6 +27,8 @@ _LOOPBACK = "127.0.0.1"
 _ENVIRONMENT = dict.fromkeys(
     ("NUMBA_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"
 )
+# A worker gets a task when it is free, not before: where it dies, no other task is suspected.
+_ONE_EACH = {"distributed.scheduler.worker-saturation": 1.0}
 
 
 class _QuietScheduler(Scheduler):  # type: ignore[misc]
@@ -42,7 +51,7 @@ def threads_cluster(workers: int) -> Any:
         workers={
             0: {"cls": _QuietWorker, "options": {**inside, "nthreads": workers, "memory_limit": 0}}
         },
-        silence_logs=logging.ERROR,
+        silence_logs=logging.CRITICAL,
     )
 
 
@@ -53,11 +62,12 @@ def processes_cluster(workers: int) -> Any:
         **here, "worker_class": _QuietWorker, "nthreads": 1, "memory_limit": 0,
         "env": _ENVIRONMENT,
     }  # fmt: skip
-    return SpecCluster(
-        scheduler={"cls": _QuietScheduler, "options": {**here, "port": 0}},
-        workers={i: {"cls": Nanny, "options": worker} for i in range(workers)},
-        silence_logs=logging.ERROR,
-    )
+    with dask.config.set(_ONE_EACH):
+        return SpecCluster(
+            scheduler={"cls": _QuietScheduler, "options": {**here, "port": 0}},
+            workers={i: {"cls": Nanny, "options": worker} for i in range(workers)},
+            silence_logs=logging.CRITICAL,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,48 +85,94 @@ class _Profile:
     directives: tuple[str, ...] = ()
 
 
-def batch_cluster(profile: str, workers: int) -> Any:
+@contextlib.contextmanager
+def batch_cluster(profile: str, workers: int) -> Iterator[Any]:
     """Jobs of one worker each on a SLURM cluster, by dask-jobqueue; traffic is encrypted.
+
+    All jobs are submitted when it opens, and begin when SLURM lets them; all are ended when it
+    closes.
 
     Raises
     ------
     UsageError
-        The profile cannot be read or says something unknown, or dask-jobqueue is missing.
+        The profile cannot be read or says something unknown, SLURM refuses the jobs, or
+        dask-jobqueue is missing.
     """
     about = _read_profile(profile)
     try:
+        import cryptography  # noqa: F401  # Dask imports it when it makes keys
         from dask_jobqueue import SLURMCluster
         from distributed.security import Security
-
-        security = Security.temporary()
     except ImportError as error:
         raise UsageError(
             "--cluster", found=f"no package {error.name}", expected="the extra 'cluster'",
             remedy="Install it: pip install 'scimage[cluster]'.",
         ) from error  # fmt: skip
-    cluster = SLURMCluster(
-        cores=1, processes=1, memory=about.memory, walltime=about.walltime, queue=about.queue,
-        account=about.account, interface=about.interface, python=sys.executable,
-        job_script_prologue=[*(f"export {k}={v}" for k, v in _ENVIRONMENT.items()),
-                             *about.prologue],
-        job_extra_directives=list(about.directives), protocol="tls://", security=security,
-        shared_temp_directory=about.shared_folder, log_directory=about.shared_folder,
-        scheduler_cls=_QuietScheduler, scheduler_options={"dashboard": False},
-        silence_logs=logging.ERROR,
-    )  # fmt: skip
-    cluster.scale(jobs=workers)
-    return cluster
+
+    class Job(SLURMCluster.job_cls):  # type: ignore[misc]
+        async def close(self) -> None:
+            """End the job, and say so: the cluster insists on it when it closes."""
+            await super().close()
+            self.status = Status.closed
+
+    with contextlib.ExitStack() as stack:
+        try:
+            keys = stack.enter_context(
+                tempfile.TemporaryDirectory(
+                    prefix=".scimage-keys-", dir=about.shared_folder, ignore_cleanup_errors=True
+                )
+            )
+            with dask.config.set(_ONE_EACH):
+                cluster = SLURMCluster(
+                    job_cls=Job, cores=1, processes=1, memory=about.memory, walltime=about.walltime,
+                    queue=about.queue, account=about.account, interface=about.interface,
+                    job_name="scimage", python=shlex.quote(sys.executable),
+                    worker_extra_args=[
+                        "--no-dashboard", "--worker-class", f"{__name__}.{_QuietWorker.__name__}"
+                    ],
+                    job_script_prologue=[
+                        *(f"export {k}={v}" for k, v in _ENVIRONMENT.items()), *about.prologue
+                    ],
+                    job_extra_directives=list(about.directives), log_directory=about.shared_folder,
+                    protocol="tls://", security=_on_disk(Security.temporary(), Path(keys)),
+                    scheduler_cls=_QuietScheduler, scheduler_options={"dashboard": False},
+                    silence_logs=logging.CRITICAL,
+                )  # fmt: skip
+            stack.enter_context(cluster)
+            cluster.sync(_submit, cluster, workers)
+        except (OSError, RuntimeError, ValueError) as error:
+            said = str(error).rpartition("stderr:")[2]
+            raise UsageError(
+                profile, found=" ".join(said.split()), expected="jobs that SLURM takes",
+                remedy="Mend the profile; 'sbatch' must work here by hand, too.",
+            ) from error  # fmt: skip
+        yield cluster
+
+
+async def _submit(cluster: Any, workers: int) -> None:
+    """Do what `scale` does in the background, where nobody would learn that it fails."""
+    for _ in range(workers):
+        cluster.worker_spec.update(cluster.new_worker_spec())
+    await cluster
+
+
+def _on_disk(security: Any, folder: Path) -> Any:
+    """Write the keys that workers need into a folder that only this user can read."""
+    for name in ("tls_ca_file", "tls_worker_cert", "tls_worker_key"):
+        file = folder / name
+        file.write_text(getattr(security, name), encoding="ascii")
+        setattr(security, name, str(file))
+    return security
 
 
 def _read_profile(profile: str) -> _Profile:
-    expected = "a TOML file with system, memory, interface, walltime and shared_folder"
     try:
         content = tomllib.loads(Path(profile).read_text(encoding="utf-8"))
-        lists: Any = {k: tuple(v) if isinstance(v, list) else v for k, v in content.items()}
-        about = _Profile(**lists)
-    except (OSError, ValueError, TypeError) as error:
+        about = _Profile(**_checked(content))
+    except (OSError, ValueError) as error:
         raise UsageError(
-            profile, found=f"no usable profile ({error})", expected=expected,
+            profile, found=f"no usable profile ({error})",
+            expected="a TOML file with system, memory, interface, walltime and shared_folder",
             remedy="docs/explanation/engine.md has an example.",
         ) from error  # fmt: skip
     if about.system != "slurm":
@@ -124,4 +180,33 @@ def _read_profile(profile: str) -> _Profile:
             profile, found=f"system {about.system!r}", expected="'slurm'",
             remedy="Start a scheduler on the other system and name it with --scheduler.",
         )  # fmt: skip
+    folder = about.shared_folder
+    # Job scripts name it without quotes.
+    if not Path(folder).is_dir() or shlex.quote(folder) != folder:
+        raise UsageError(
+            profile, found=f"shared_folder {folder!r}",
+            expected="an existing folder without spaces in its name",
+            remedy="Name one that this machine and all workers see.",
+        )  # fmt: skip
     return about
+
+
+def _checked(content: dict[str, Any]) -> dict[str, Any]:
+    """The entries of a profile, lists as tuples, if it has all that it must and nothing else."""
+    known = {f.name: f for f in fields(_Profile)}
+    unknown = [repr(name) for name in content if name not in known]
+    if unknown:
+        raise ValueError(f"unknown: {', '.join(unknown)}")
+    missing = [n for n, f in known.items() if f.default is MISSING and n not in content]
+    if missing:
+        raise ValueError(f"missing: {', '.join(missing)}")
+    for name, value in content.items():
+        several = isinstance(known[name].default, tuple)
+        texts = value if several and isinstance(value, list) else [value]
+        if several is not isinstance(value, list) or not all(isinstance(t, str) for t in texts):
+            raise ValueError(f"{name} must be {'a list of texts' if several else 'a text'}")
+    parse_bytes(content["memory"])
+    here = [*psutil.net_if_addrs()]
+    if content["interface"] not in here:
+        raise ValueError(f"interface {content['interface']!r} is none of {', '.join(here)}")
+    return {n: tuple(v) if isinstance(v, list) else v for n, v in content.items()}

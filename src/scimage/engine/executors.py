@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import importlib.metadata
+import logging
 import pickle
 import threading
 import time
@@ -82,12 +83,15 @@ class SerialExecutor:
 
 
 class DaskExecutor:
-    """Tasks on the workers of a Dask client, a bounded number of them at a time."""
+    """Tasks on the workers of a Dask client, a bounded number of them at a time.
 
-    def __init__(self, client: Any) -> None:
+    `expected` workers get their share of tasks also where they come later, as batch jobs do.
+    """
+
+    def __init__(self, client: Any, expected: int = 1) -> None:
         self._client = client
         threads = client.nthreads()
-        self.workers = max(1, sum(threads.values()))
+        self.workers = max(expected, sum(threads.values()))
         self.processes = sum(not address.startswith("inproc") for address in threads)
 
     def map(
@@ -100,8 +104,6 @@ class DaskExecutor:
         StorageError
             The scheduler went away.
         """
-        from concurrent.futures import CancelledError
-
         from distributed import KilledWorker, as_completed
 
         run = uuid.uuid4().hex
@@ -115,7 +117,8 @@ class DaskExecutor:
             following = next(waiting, None)
             if following is not None:
                 i, task = following
-                future = self._client.submit(remote, task, pure=False)
+                with _naming_scheduler():
+                    future = self._client.submit(remote, task, pure=False)
                 position[future] = i
                 completed.add(future)
 
@@ -126,14 +129,11 @@ class DaskExecutor:
                 i = position.pop(future)
                 result: Any
                 try:
-                    result = future.result()
+                    with _naming_scheduler(future):
+                        result = future.result()
                 except KilledWorker as error:
-                    result = Lost(f"its worker died each time it was tried ({error.last_worker})")
-                except CancelledError as error:
-                    raise StorageError(
-                        "the Dask scheduler", found="it went away", expected="an answer",
-                        remedy="Run the same command again: it continues.",
-                    ) from error  # fmt: skip
+                    where = getattr(error.last_worker, "address", error.last_worker)
+                    result = Lost(f"its worker died each time it was tried (lastly {where})")
                 future.release()
                 submit_next()
                 yield i, result
@@ -143,12 +143,34 @@ class DaskExecutor:
 
     def _stop(self, run: str, futures: list[Any]) -> None:
         """Drop the tasks that wait, and wait for those that run: a thread cannot be stopped."""
-        self._client.cancel(futures)
-        while self._client.status == "running":
-            still_running = self._client.run(_stop_run, run, on_error="ignore")
-            if not any(still_running.values()):
-                break
-            time.sleep(_POLL_S)
+        with contextlib.suppress(StorageError), _naming_scheduler():
+            self._client.cancel(futures)
+            while self._client.status == "running":
+                still_running = self._client.run(_stop_run, run, on_error="ignore")
+                if not any(still_running.values()):
+                    break
+                time.sleep(_POLL_S)
+
+
+@contextlib.contextmanager
+def _naming_scheduler(future: Any = None) -> Iterator[None]:
+    """Turn what Dask raises when it loses its scheduler into an error that says so.
+
+    Where `future` has failed, the error is the task's own, and stays what it is.
+    """
+    from concurrent.futures import CancelledError
+
+    from distributed.client import ClosedClientError
+
+    try:
+        yield
+    except (CancelledError, ClosedClientError, OSError) as error:
+        if future is not None and future.status == "error":
+            raise
+        raise StorageError(
+            "the Dask scheduler", found="it went away", expected="an answer",
+            remedy="Run the same command again: it continues.",
+        ) from error  # fmt: skip
 
 
 # On each worker: which runs were stopped, and how many tasks of each run are in work. Dask cancels
@@ -196,14 +218,19 @@ def open_executor(execution: Execution, shared: Path) -> Iterator[Executor]:
     UsageError
         No scheduler answers at the address, it has no workers, or one of them has another
         version of the code or does not see the folder.
+    StorageError
+        The scheduler went away.
     """
     distributed = execution.processes or execution.scheduler or execution.cluster
     if not distributed and execution.workers == 1:
         yield SerialExecutor()
         return
     from distributed import Client
+    from distributed.utils import silence_logging_cmgr
 
     with contextlib.ExitStack() as stack:
+        # What goes wrong is told by errors; Dask would print its own attempts in between.
+        stack.enter_context(silence_logging_cmgr(logging.CRITICAL))
         if execution.scheduler is not None:
             client = stack.enter_context(_client_of(execution.scheduler))
             if not client.nthreads():
@@ -215,18 +242,18 @@ def open_executor(execution: Execution, shared: Path) -> Iterator[Executor]:
             from scimage.engine import clusters
 
             if execution.cluster is not None:
-                cluster = clusters.batch_cluster(execution.cluster, execution.workers)
+                opening = clusters.batch_cluster(execution.cluster, execution.workers)
             elif execution.processes:
-                cluster = clusters.processes_cluster(execution.workers)
+                opening = clusters.processes_cluster(execution.workers)
             else:
-                cluster = clusters.threads_cluster(execution.workers)
-            stack.enter_context(cluster)
+                opening = clusters.threads_cluster(execution.workers)
+            cluster = stack.enter_context(opening)
             client = stack.enter_context(Client(cluster, set_as_default=False))
             if execution.cluster is not None:
                 client.wait_for_workers(1)
         if distributed:
             _refuse_unfit(client, shared)
-        yield DaskExecutor(client)
+        yield DaskExecutor(client, 1 if execution.scheduler else execution.workers)
 
 
 def _client_of(scheduler: str) -> Any:
@@ -249,8 +276,9 @@ def _refuse_unfit(client: Any, shared: Path) -> None:
     probe.write_text(token, encoding="utf-8")
     try:
         # Functions of the standard library: a worker without scimage could not load ours.
-        versions = client.run(importlib.metadata.version, "scimage", on_error="return")
-        tokens = client.run(probe.read_text, on_error="return")
+        with _naming_scheduler():
+            versions = client.run(importlib.metadata.version, "scimage", on_error="return")
+            tokens = client.run(probe.read_text, on_error="return")
     finally:
         probe.unlink()
     mine = code_identity()
@@ -258,7 +286,9 @@ def _refuse_unfit(client: Any, shared: Path) -> None:
         if version != mine["scimage"]:
             found = f"scimage {version}" if isinstance(version, str) else "no scimage"
             raise _unfit(worker, found, f"scimage {mine['scimage']}")
-    for worker, identity in client.run(code_identity, on_error="return").items():
+    with _naming_scheduler():
+        identities = client.run(code_identity, on_error="return")
+    for worker, identity in identities.items():
         if identity != mine:
             raise _unfit(worker, f"{identity}", f"{mine}")
     for worker, seen in tokens.items():

@@ -27,7 +27,7 @@ _LARGEST_SIDE = 256
 _USEFUL_SIDE = 64
 # A process with all libraries and compiled kernels, and what it holds between two blocks
 # (measured; benchmarks/memory.py).
-PROCESS_BYTES = 520 * 10**6
+PROCESS_BYTES = 420 * 10**6
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,10 +166,11 @@ def _fit(
         room = memory_bytes - _total_bytes(0, at_a_time, processes)
         shape = _block_shape(passes, volume, chunk, at_a_time, room)
         useful = [min(_USEFUL_SIDE, n) for n in volume]
-        if shape and (at_a_time == fewest or all(s >= u for s, u in zip(shape, useful))):  # noqa: B905
+        if shape and (
+            at_a_time == fewest or all(s >= u for s, u in zip(shape, useful, strict=True))
+        ):
             return shape, at_a_time
-    smallest = [min(_SMALLEST_SIDE, n) for n in volume]
-    least = _total_bytes(_need(passes, smallest), fewest, processes)
+    least = _total_bytes(_need(passes, _smallest(volume, chunk)), fewest, processes)
     raise UsageError(
         "--memory", found=f"{memory_bytes // 10**6}MB for {workers} worker(s)",
         expected=f"at least {-(-least // 10**6)}MB"
@@ -187,6 +188,14 @@ def _need(passes: Sequence[Pass[Any, Any]], block: Sequence[int]) -> int:
         p.bytes_per_voxel * math.prod(b + 2 * h for b, h in zip(block, p.halo, strict=True))
         for p in passes
     )
+
+
+def _smallest(volume: Shape, chunk: Shape) -> list[int]:
+    """What :func:`_block_shape` comes down to before it gives up."""
+    sides = [min(c, n, _LARGEST_SIDE) for c, n in zip(chunk, volume, strict=True)]
+    while max(sides) > _SMALLEST_SIDE:
+        sides = [-(-s // 2) if s > _SMALLEST_SIDE else s for s in sides]
+    return sides
 
 
 def _block_shape(

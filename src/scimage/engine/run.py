@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import datetime
 import functools
 import json
@@ -46,6 +47,8 @@ _log = logging.getLogger("scimage")
 
 Result = TypeVar("Result")
 
+# The number of this option in glibc.
+_M_MMAP_THRESHOLD = -3
 # How often a block is tried, and how long a worker waits for a disk to come back.
 _TRIES = 3
 _PAUSE_S = 0.5
@@ -81,6 +84,7 @@ def _do_block(
             f"worker on {socket.gethostname()}", found=f"{code_identity()}", expected=f"{code}",
             remedy="Install the same versions everywhere; otherwise results could differ.",
         )  # fmt: skip
+    _keep_memory_flat()
     if task.known is not None and _digest(pass_, partials, task.block) == task.known:
         return _Outcome(task.known, reused=True)
     for attempt in range(1, _TRIES + 1):
@@ -127,13 +131,25 @@ def _partial_file(partials: str, block: Block) -> Path:
 
 
 def _peak_bytes() -> int:
-    """Peak resident memory of this process since it began."""
-    if sys.platform == "win32":
-        return int(psutil.Process().memory_info().peak_wset)
-    import resource
+    """Peak resident memory of this process since it began; where only this is told, its present."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        # What getrusage tells begins with the peak of the process that started this one.
+        return 1024 * int(status.read_text(encoding="ascii").split("VmHWM:")[1].split()[0])
+    memory = psutil.Process().memory_info()
+    return int(getattr(memory, "peak_wset", memory.rss))
 
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else 1024 * peak
+
+@functools.cache
+def _keep_memory_flat() -> None:
+    """Let glibc give the memory of arrays back when they are freed.
+
+    It raises the size from which it does so with each array that is freed; what threads free
+    below that size stays with the process, in pieces, and memory grows with the volume.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    if mallopt is not None:
+        mallopt(_M_MMAP_THRESHOLD, 2**18)
 
 
 def run_pass(

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from scimage.errors import UsageError
+from scimage.image.results import ResultStore
 from scimage.image.staging import discard, is_locked, lock_path
 from scimage.image.storage import folder_bytes
 
@@ -42,6 +43,9 @@ def leftovers(path: Path) -> list[Leftover]:
             path, found="no such file or folder", expected="an image, or a folder of images",
             remedy="Check the path.",
         )  # fmt: skip
+    for store in (path, *path.glob("*")):
+        # A publication that was committed and cut off needs what lies in a workspace.
+        ResultStore(store).settle()
     inside = sorted(path.glob(".*")) if path.is_dir() else []
     beside = sorted(path.absolute().parent.glob(f".{path.name}.*"))
     return [*_among(beside), *_among(inside)]

@@ -281,15 +281,8 @@ def _fetch(address: str, *keys: str) -> _File | None:
     for key in keys:
         try:
             found = obstore.get(client, key)
-            if found.meta["size"] > _METADATA_BYTES:
-                raise FormatError(
-                    f"{address}/{key}",
-                    found=f"metadata of {found.meta['size']} bytes",
-                    expected=f"at most {_METADATA_BYTES}",
-                    remedy="Do not trust this file; ask its author.",
-                )
-            version = found.meta["e_tag"] or found.meta["last_modified"].isoformat()
-            return _File(key, bytes(found.bytes()), version)
+            meta = found.meta
+            content = bytes(found.bytes()) if meta["size"] <= _METADATA_BYTES else None
         except FileNotFoundError as error:
             if re.search("<Code>(NoSuchBucket|ContainerNotFound)<", str(error)):
                 raise FormatError(
@@ -301,6 +294,15 @@ def _fetch(address: str, *keys: str) -> _File | None:
             denied = error
         except (BaseError, ValueError) as error:
             raise _request_failed(f"{address}/{key}", error) from None
+        else:
+            if content is None:
+                raise FormatError(
+                    f"{address}/{key}",
+                    found=f"metadata of {meta['size']} bytes",
+                    expected=f"at most {_METADATA_BYTES}",
+                    remedy="Do not trust this file; ask its author.",
+                )
+            return _File(key, content, meta["e_tag"] or meta["last_modified"].isoformat())
     if denied is not None:
         raise _request_failed(address, denied)
     return None

@@ -22,7 +22,7 @@ from scimage.errors import FormatError, UsageError
 from scimage.image.durable import digest_of_file, sync_folder, sync_tree, write_file
 from scimage.image.metadata import leaves_store, parse_image_label
 from scimage.image.reader import Image, open_image
-from scimage.image.remote import is_address
+from scimage.image.remote import refuse_address
 from scimage.image.staging import discard, exclusive, refuse_existing
 from scimage.image.storage import (
     create_group,
@@ -86,12 +86,7 @@ class ResultStore:
                 remedy="Name a store for the results with --output, or convert the image first.",
             )
         place = image.path if output is None else output
-        if is_address(place):
-            raise UsageError(
-                str(place), found="an address, which scimage only reads",
-                expected="a local folder for the results",
-                remedy="Name one with --output.",
-            )  # fmt: skip
+        refuse_address(place)
         store = cls(place)
         store._refuse_foreign()
         return store
@@ -173,7 +168,7 @@ class ResultStore:
         UsageError where the store cannot take results of Zarr format 3.
         """
         self._refuse_foreign()
-        self._settle()
+        self.settle()
         for member in members:
             refuse_existing(self.path / member, overwrite)
 
@@ -200,7 +195,8 @@ class ResultStore:
             yield NewResults(self, analysis, overwrite, workspace)
         finally:
             if own:
-                workspace.close(keep=False)
+                # What is committed is needed until all of it is in its place.
+                workspace.close(keep=(self.path / _COMMITTED).exists())
 
     def anchor(self, analysis: str) -> Path:
         """A name beside the store for the work on one of its analyses."""
@@ -208,7 +204,7 @@ class ResultStore:
 
     def analyses(self) -> tuple[str, ...]:
         """Names of the analyses whose results are here."""
-        self._settle()
+        self.settle()
         return tuple(sorted(f.parent.name for f in self.path.glob("provenance/*/digests.json")))
 
     def run_record(self, analysis: str) -> dict[str, Any]:
@@ -258,7 +254,7 @@ class ResultStore:
                 remedy="Name another store for the results with --output.",
             )
 
-    def _settle(self) -> None:
+    def settle(self) -> None:
         """Finish a publication that was committed: its process is at it, or was stopped."""
         if (self.path / _COMMITTED).exists():
             with exclusive(self._lock, wait=True):
@@ -274,6 +270,9 @@ class ResultStore:
             self._move_into_place()
             kinds = {member.split("/")[0] for member in members} - {"provenance"}
             for group in (self.path, *(self.path / kind for kind in sorted(kinds))):
+                # What a process left that was killed when it made the group.
+                for unfinished in group.glob("*.partial"):
+                    unfinished.unlink()
                 if not (group / "zarr.json").exists():
                     create_group(str(group))
                 drop_consolidated(group)
@@ -322,12 +321,12 @@ class ResultStore:
             update_attributes(str(folder), {"ome": {**kept, "labels": listed}})
 
     def _listed(self, kind: str) -> tuple[str, ...]:
-        self._settle()
+        self.settle()
         return self._read_list(kind)
 
     def _read_list(self, kind: str) -> tuple[str, ...]:
         folder = self.path / kind
-        if not folder.is_dir():
+        if not is_zarr(folder):
             return ()
         attributes, _ = group_attributes(str(folder))
         ome = attributes.get("ome")

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from scimage.image.reader import open_image
+from scimage.image.reader import Image, open_image
+from scimage.image.remote import is_address
 from scimage.image.results import ResultStore
 from scimage.image.sources import open_source
 from scimage.image.storage import folder_bytes, group_attributes, is_zarr
@@ -26,6 +27,9 @@ def summarize(path: str | Path) -> dict[str, Any]:
     FormatError
         It is none of these, or damaged.
     """
+    if is_address(path):
+        # What lies beside the image there cannot be listed everywhere, nor counted cheaply.
+        return _image(open_image(path))
     where = Path(path)
     if not is_zarr(where):
         with open_source(path) as source:
@@ -48,7 +52,10 @@ def summarize(path: str | Path) -> dict[str, Any]:
     size = folder_bytes(where)
     if not attributes and (results["labels"] or results["tables"]):
         return {"path": str(path), "format": "results of scimage", **results, "bytes": size}
-    image = open_image(path)
+    return {**_image(open_image(path)), **results, "bytes": size}
+
+
+def _image(image: Image) -> dict[str, Any]:
     return {
         "path": image.path,
         "format": f"OME-Zarr {image.metadata.version}",
@@ -63,8 +70,6 @@ def summarize(path: str | Path) -> dict[str, Any]:
             {"path": v.path, "shape": list(v.shape), "spacing_um": _listed(v.spacing_um)}
             for v in image.levels
         ],
-        **results,
-        "bytes": size,
     }
 
 

@@ -151,6 +151,7 @@ class Workspace:
     def close(self, *, keep: bool) -> None:
         """Let go of the ledger; keep what is finished for the next run, or remove it."""
         empty = not self._ledger.execute("SELECT count(*) FROM steps").fetchone()[0]
+        empty &= not (self.folder / "results").exists()
         self._ledger.close()
         if empty or not keep:
             discard(self.folder)
