@@ -64,7 +64,9 @@ class Started:
             "scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard",
             "--scheduler-file", str(file),
         )  # fmt: skip
-        wait_until(lambda: file.exists() and file.read_text().endswith("}"), "the scheduler")
+        wait_until(lambda: process.poll() is not None or file.exists(), "the scheduler")
+        assert process.poll() is None, (self.folder / "scheduler-0.log").read_text()
+        wait_until(lambda: file.read_text().endswith("}"), "its address")
         self.address = json.loads(file.read_text())["address"]
         return process
 

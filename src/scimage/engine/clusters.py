@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import shlex
+import signal
 import sys
 import tempfile
 import tomllib
@@ -43,6 +44,17 @@ class _QuietWorker(Worker):  # type: ignore[misc]
         """Start none."""
 
 
+class _ProcessWorker(_QuietWorker):
+    """A worker in a process of its own, which the terminal's Ctrl-C reaches too: it is not for it.
+
+    The process that started it stops its tasks in good order.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        super().__init__(*args, **kwargs)
+
+
 def threads_cluster(workers: int) -> Any:
     """One worker of so many threads and its scheduler, which only this process can reach."""
     inside = {"protocol": "inproc://", "dashboard": False}
@@ -59,8 +71,8 @@ def processes_cluster(workers: int) -> Any:
     """So many processes of one thread on this machine, which only this machine can reach."""
     here = {"host": _LOOPBACK, "dashboard": False}
     worker = {
-        **here, "worker_class": _QuietWorker, "nthreads": 1, "memory_limit": 0,
-        "env": _ENVIRONMENT,
+        **here, "worker_class": _ProcessWorker, "nthreads": 1, "memory_limit": 0,
+        "env": _ENVIRONMENT, "silence_logs": logging.CRITICAL,
     }  # fmt: skip
     with dask.config.set(_ONE_EACH):
         return SpecCluster(
