@@ -45,9 +45,7 @@ def make(target: Path, parts: int, analysis: str) -> None:
     """An image that is `parts` times as deep and wide as the smallest."""
     z, y, x = PART
     shape = {1: (1, z, y, x), 4: (1, z, 2 * y, 2 * x), 16: (1, 4 * z, 2 * y, 2 * x)}[parts]
-    new = NewImage(
-        shape, np.dtype(np.uint16), SPACING_UM[analysis], "made", (Channel("nuclei"),)
-    )
+    new = NewImage(shape, np.dtype(np.uint16), SPACING_UM[analysis], "made", (Channel("nuclei"),))
     write_image(target, new, Pixels(analysis == "grafts"), {})
 
 

@@ -46,7 +46,8 @@ def images(tmp_path_factory):
     folder, r = tmp_path_factory.mktemp("images"), np.random.default_rng(0)
     z, y, x = np.indices(SHAPE)
     nuclei = np.zeros(SHAPE)
-    for cz, cy, cx in ((6, 9, 9), (12, 20, 22), (11, 19, 8), (18, 30, 36), (15, 23, 31), (3, 33, 5)):
+    centres = (6, 9, 9), (12, 20, 22), (11, 19, 8), (18, 30, 36), (15, 23, 31), (3, 33, 5)
+    for cz, cy, cx in centres:
         away = np.sqrt(((z - cz) * 2.5) ** 2 + ((y - cy) * 1.5) ** 2 + ((x - cx) * 1.5) ** 2)
         nuclei = np.maximum(nuclei, 500.0 * (away < 4))
     cells = {"nuclei": 200 + nuclei, "glow": np.full(SHAPE, 200.0)}

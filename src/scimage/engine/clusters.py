@@ -28,8 +28,13 @@ _LOOPBACK = "127.0.0.1"
 _ENVIRONMENT = dict.fromkeys(
     ("NUMBA_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"
 )
-# A worker gets a task when it is free, not before: where it dies, no other task is suspected.
-_ONE_EACH = {"distributed.scheduler.worker-saturation": 1.0}
+_DEATHS = {
+    # A worker gets a task when it is free, not before: where it dies, no other task is suspected.
+    "distributed.scheduler.worker-saturation": 1.0,
+    # A worker that is started again is no lost one, however often: Dask would look after 15 s and
+    # end it for good if it happened to be starting just then.
+    "distributed.deploy.lost-worker-timeout": "30 days",
+}
 
 
 class _QuietScheduler(Scheduler):  # type: ignore[misc]
@@ -67,19 +72,23 @@ def threads_cluster(workers: int) -> Any:
     )
 
 
-def processes_cluster(workers: int) -> Any:
+@contextlib.contextmanager
+def processes_cluster(workers: int) -> Iterator[Any]:
     """So many processes of one thread on this machine, which only this machine can reach."""
     here = {"host": _LOOPBACK, "dashboard": False}
     worker = {
         **here, "worker_class": _ProcessWorker, "nthreads": 1, "memory_limit": 0,
         "env": _ENVIRONMENT, "silence_logs": logging.CRITICAL,
     }  # fmt: skip
-    with dask.config.set(_ONE_EACH):
-        return SpecCluster(
+    with (
+        dask.config.set(_DEATHS),
+        SpecCluster(
             scheduler={"cls": _QuietScheduler, "options": {**here, "port": 0}},
             workers={i: {"cls": Nanny, "options": worker} for i in range(workers)},
             silence_logs=logging.CRITICAL,
-        )
+        ) as cluster,
+    ):
+        yield cluster
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,22 +143,22 @@ def batch_cluster(profile: str, workers: int) -> Iterator[Any]:
                     prefix=".scimage-keys-", dir=about.shared_folder, ignore_cleanup_errors=True
                 )
             )
-            with dask.config.set(_ONE_EACH):
-                cluster = SLURMCluster(
-                    job_cls=Job, cores=1, processes=1, memory=about.memory, walltime=about.walltime,
-                    queue=about.queue, account=about.account, interface=about.interface,
-                    job_name="scimage", python=shlex.quote(sys.executable),
-                    worker_extra_args=[
-                        "--no-dashboard", "--worker-class", f"{__name__}.{_QuietWorker.__name__}"
-                    ],
-                    job_script_prologue=[
-                        *(f"export {k}={v}" for k, v in _ENVIRONMENT.items()), *about.prologue
-                    ],
-                    job_extra_directives=list(about.directives), log_directory=about.shared_folder,
-                    protocol="tls://", security=_on_disk(Security.temporary(), Path(keys)),
-                    scheduler_cls=_QuietScheduler, scheduler_options={"dashboard": False},
-                    silence_logs=logging.CRITICAL,
-                )  # fmt: skip
+            stack.enter_context(dask.config.set(_DEATHS))
+            cluster = SLURMCluster(
+                job_cls=Job, cores=1, processes=1, memory=about.memory, walltime=about.walltime,
+                queue=about.queue, account=about.account, interface=about.interface,
+                job_name="scimage", python=shlex.quote(sys.executable),
+                worker_extra_args=[
+                    "--no-dashboard", "--worker-class", f"{__name__}.{_QuietWorker.__name__}"
+                ],
+                job_script_prologue=[
+                    *(f"export {k}={v}" for k, v in _ENVIRONMENT.items()), *about.prologue
+                ],
+                job_extra_directives=list(about.directives), log_directory=about.shared_folder,
+                protocol="tls://", security=_on_disk(Security.temporary(), Path(keys)),
+                scheduler_cls=_QuietScheduler, scheduler_options={"dashboard": False},
+                silence_logs=logging.CRITICAL,
+            )  # fmt: skip
             stack.enter_context(cluster)
             cluster.sync(_submit, cluster, workers)
         except (OSError, RuntimeError, ValueError) as error:

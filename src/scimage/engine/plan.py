@@ -165,7 +165,7 @@ def _fit(
     for at_a_time in range(workers, fewest - 1, -1):
         room = memory_bytes - _total_bytes(0, at_a_time, processes)
         shape = _block_shape(passes, volume, chunk, at_a_time, room)
-        useful = [min(_USEFUL_SIDE, n) for n in volume]
+        useful = [min(_USEFUL_SIDE, n, c) for n, c in zip(volume, chunk, strict=True)]
         if shape and (
             at_a_time == fewest or all(s >= u for s, u in zip(shape, useful, strict=True))
         ):
