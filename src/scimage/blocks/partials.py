@@ -39,7 +39,7 @@ def _describe(value: Any, buffers: list[bytes]) -> Any:
     if type(value) is bytes:
         buffers.append(value)
         return {"bytes": len(value)}
-    if type(value) is np.ndarray and value.dtype.kind in "biuf":
+    if type(value) is np.ndarray and value.dtype.kind in "biufc":
         buffers.append(np.ascontiguousarray(value).tobytes())
         return {"array": value.dtype.str, "shape": value.shape}
     if type(value) is tuple:
