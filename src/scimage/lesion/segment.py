@@ -13,7 +13,15 @@ from numpy.typing import NDArray
 
 from scimage.blocks import Components, ComponentsPass, Histogram, Pass, Shape
 from scimage.engine import Execution, Run, start_run
-from scimage.image import Image, Level, NewImage, NewResults, ResultStore, ScratchVolume
+from scimage.image import (
+    Image,
+    Level,
+    NewImage,
+    NewResults,
+    ResultStore,
+    ScratchVolume,
+    naming_storage,
+)
 from scimage.lesion.classes import LABEL_CLASSES
 from scimage.lesion.levels import (
     decay_per_plane,
@@ -330,9 +338,10 @@ def _triple(values: Sequence[float]) -> Spacing:
 def _save_tables(folder: str, i: int, components: Components, bit: NDArray[np.uint8]) -> None:
     bit = bit.copy()
     bit[0] = 0
-    for index, component in components.component.items():
-        # A stopped run may have left a part of the file: nothing is read before all are written.
-        np.save(table_path(folder, i, index), bit[component], allow_pickle=False)
+    with naming_storage(folder):
+        for index, component in components.component.items():
+            # A stopped run may have left a part of a file: none is read before all are written.
+            np.save(table_path(folder, i, index), bit[component], allow_pickle=False)
 
 
 @dataclass(frozen=True, slots=True)
