@@ -288,7 +288,7 @@ def test_a_folder_of_other_things_is_no_store(tmp_path: Path, image: Image) -> N
     assert ResultStore(tmp_path / "empty").table_names() == ("cells",)
 
 
-@pytest.mark.filterwarnings("ignore:Consolidated metadata", "ignore:Object at provenance")
+@pytest.mark.filterwarnings("ignore:Consolidated metadata", "ignore:Object at ")
 def test_results_show_in_an_image_with_consolidated_metadata(
     image: Image, write_label: Any
 ) -> None:

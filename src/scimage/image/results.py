@@ -268,7 +268,7 @@ class ResultStore:
         """Replace members by those in `folder`: from the moment that this is on the disk."""
         with exclusive(self._lock, wait=True), naming_storage(self.path):
             self._move_into_place()
-            kinds = {member.split("/")[0] for member in members} - {"provenance"}
+            kinds = {member.split("/")[0] for member in members}
             for group in (self.path, *(self.path / kind for kind in sorted(kinds))):
                 # What a process left that was killed when it made the group.
                 for unfinished in group.glob("*.partial"):
@@ -470,7 +470,7 @@ class NewResults:
                 leftover.unlink()
                 files.remove(leftover)
             discard(self._folder / about)
-            (self._folder / about).mkdir(parents=True)
+            create_group(str(self._folder / about))
             names = [f.relative_to(self._folder).as_posix() for f in files]
             digests = {n: digest_of_file(f) for n, f in zip(names, files, strict=True)}
             for file, content in (("run.json", record), ("digests.json", digests)):

@@ -342,8 +342,10 @@ class _Writing:
             key = [channel, *(i // n for i, n in zip(starts, shard, strict=True))]
             digests[f"{level}/c/" + "/".join(map(str, key))] = digest.split()[0]
         folder = Path(self._image, "provenance", "image")
+        for group in (folder.parent, folder):
+            if not (group / "zarr.json").exists():
+                create_group(str(group))
         with naming_storage(folder):
-            folder.mkdir(parents=True, exist_ok=True)
             for file, content in (("run.json", source), ("digests.json", digests)):
                 write_file(folder / file, json.dumps(content, indent=1).encode())
 
