@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from scimage.image import ResultStore, Workspace
+from scimage.image import NewResults, ResultStore, Workspace
 
 GRAFTS = ("--nuclei", "human_nuclei", "--workers", 1)
 
@@ -118,6 +118,25 @@ def test_clean_lists_and_removes_what_stopped_runs_left_and_nothing_else(
     assert scimage_command("clean", counted, "--yes").code == 0
     assert not dead.folder.exists()
     assert ResultStore(counted).table_names() == ("graft_cells",)
+
+
+def test_a_run_that_memory_held_to_fewer_workers_continues_with_its_blocks(
+    scimage_command, cord: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = ("grafts", cord, "--nuclei", "human_nuclei", "--workers", 2, "--memory", "470MB")
+    publish = NewResults.publish
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(NewResults, "publish", stop)
+    assert scimage_command(*command).code == 130
+    monkeypatch.setattr(NewResults, "publish", publish)
+    done = scimage_command(*command, "-v")
+    assert done.code == 0
+    assert "1 at a time" in done.err
+    assert "continuing a run that was stopped" in done.err
+    assert "dropped" not in done.err
 
 
 def test_restart_drops_what_a_stopped_run_had_finished(scimage_command, cord: Path) -> None:

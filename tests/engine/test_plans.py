@@ -223,11 +223,20 @@ def test_workers_of_their_own_process_get_smaller_blocks_where_memory_is_short()
 
 
 def test_a_block_that_was_asked_for_is_taken_as_it_is():
-    plan = plan_for([Costly(BIG)], (128, 128, 128), 3, 10**6, block=(7, 200, 33))
+    plan = plan_for([Costly(BIG)], (128, 128, 128), 3, 10**9, block=(7, 200, 33))
 
     assert (plan.block, plan.workers) == ((7, 200, 33), 3)
     assert plan.blocks == count(plan)
     assert plan.memory_bytes == need(Costly(BIG), (7, 200, 33), 3)
+
+
+def test_fewer_workers_take_a_block_that_was_asked_for_where_memory_is_short():
+    block = (64, 128, 128)
+    room = need(Costly(BIG), block, 2)
+
+    assert plan_for([Costly(BIG)], (128, 128, 128), 3, room, block=block).workers == 2
+    with pytest.raises(UsageError, match=r"--memory: .*at least \d+MB for 1"):
+        plan_for([Costly(BIG)], (128, 128, 128), 3, 10**6, block=block)
 
 
 @given(

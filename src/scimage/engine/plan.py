@@ -140,43 +140,36 @@ def make_plan(
     Raises
     ------
     UsageError
-        Not even one of the smallest blocks fits; the message says how much would.
+        Not even one of the smallest blocks, or of those asked for, fits; the message says how
+        much would.
     """
     passes = list(stages.values())
     volume = passes[0].inputs[0].shape
-    shape, at_a_time = execution.block, workers
-    if shape is None:
-        shape, at_a_time = _fit(passes, volume, chunk, workers, processes, execution.memory_bytes)
-    grid = BlockGrid(volume, shape)
-    rows = tuple(_stage(name, pass_, grid) for name, pass_ in stages.items())
-    return Plan(volume, shape, at_a_time, processes, rows)
-
-
-def _fit(
-    passes: Sequence[Pass[Any, Any]],
-    volume: Shape,
-    chunk: Shape,
-    workers: int,
-    processes: int,
-    memory_bytes: int,
-) -> tuple[Shape, int]:
-    """The block, and how many at a time; workers on other machines cannot be left idle."""
+    # Workers of other processes are there, and cannot be left idle.
     fewest = workers if processes else 1
     for at_a_time in range(workers, fewest - 1, -1):
-        room = memory_bytes - _total_bytes(0, at_a_time, processes)
-        shape = _block_shape(passes, volume, chunk, at_a_time, room)
+        room = execution.memory_bytes - _total_bytes(0, at_a_time, processes)
+        shape = execution.block or _block_shape(passes, volume, chunk, at_a_time, room)
+        if shape is None or at_a_time * _need(passes, _clipped(shape, volume)) > room:
+            continue
         useful = [min(_USEFUL_SIDE, n, c) for n, c in zip(volume, chunk, strict=True)]
-        if shape and (
-            at_a_time == fewest or all(s >= u for s, u in zip(shape, useful, strict=True))
-        ):
-            return shape, at_a_time
-    least = _total_bytes(_need(passes, _smallest(volume, chunk)), fewest, processes)
+        large = all(s >= u for s, u in zip(shape, useful, strict=True))
+        if large or execution.block or at_a_time == fewest:
+            grid = BlockGrid(volume, shape)
+            rows = tuple(_stage(name, pass_, grid) for name, pass_ in stages.items())
+            return Plan(volume, shape, at_a_time, processes, rows)
+    smallest = _clipped(execution.block or _smallest(volume, chunk), volume)
+    least = _total_bytes(_need(passes, smallest), fewest, processes)
     raise UsageError(
-        "--memory", found=f"{memory_bytes // 10**6}MB for {workers} worker(s)",
+        "--memory", found=f"{execution.memory_bytes // 10**6}MB for {workers} worker(s)",
         expected=f"at least {-(-least // 10**6)}MB"
         + (f" for {fewest}" if fewest != workers else ""),
         remedy="Allow more memory" + (" or use fewer workers." if fewest > 1 else "."),
     )  # fmt: skip
+
+
+def _clipped(block: Sequence[int], volume: Shape) -> list[int]:
+    return [min(b, n) for b, n in zip(block, volume, strict=True)]
 
 
 def _total_bytes(block_bytes: int, workers: int, processes: int) -> int:
@@ -242,7 +235,7 @@ def _stage(name: str, pass_: Pass[Any, Any], grid: BlockGrid) -> StagePlan:
         for n, b, h, count in zip(grid.volume, grid.block, pass_.halo, grid.counts, strict=True)
     )
     core = math.prod(grid.volume)
-    block = [min(b, n) for b, n in zip(grid.block, grid.volume, strict=True)]
+    block = _clipped(grid.block, grid.volume)
     item = sum(np.dtype(i.dtype).itemsize for i in pass_.inputs)
     out = pass_.output
     written = 0 if out is None else core * np.dtype(out.dtype).itemsize

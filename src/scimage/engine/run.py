@@ -378,10 +378,10 @@ def _plan(
     file = workspace.folder / "block.json"
     if file.exists():
         z, y, x = json.loads(file.read_text(encoding="utf-8"))
-        before = replace(execution, block=(z, y, x))
-        plan = make_plan(stages, chunk, before, workers, processes)
-        if execution.block in (None, plan.block) and plan.memory_bytes <= execution.memory_bytes:
-            return plan
+        if execution.block in (None, (z, y, x)):
+            with contextlib.suppress(UsageError):
+                before = replace(execution, block=(z, y, x))
+                return make_plan(stages, chunk, before, workers, processes)
         _log.warning("%s: other blocks than before; what was finished is dropped", workspace.folder)
         workspace.clear()
     plan = make_plan(stages, chunk, execution, workers, processes)
