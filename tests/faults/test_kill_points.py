@@ -103,6 +103,7 @@ def victim(images, tmp_path_factory):
     yield run
     process.stdin.close()
     process.wait(30)
+    process.stdout.close()
 
 
 @pytest.mark.parametrize("analysis", ["grafts", "lesion"])
