@@ -51,6 +51,14 @@ def test_a_plan_names_each_sweep_and_the_cost_and_changes_nothing(
     assert ResultStore(cord).table_names() == ()
 
 
+def test_a_run_of_many_blocks_estimates_its_time_first(scimage_command, cord: Path) -> None:
+    done = scimage_command("grafts", cord, *GRAFTS, "--block", "28,40,40")
+    assert done.code == 0, done.err
+    told = [line for line in done.err.splitlines() if line.startswith("grafts: about ")]
+    assert len(told) == 1
+    assert float(told[0].split()[2]) > 0
+
+
 def test_progress_and_messages_are_written_as_json_lines(
     scimage_command, cord: Path, tmp_path: Path
 ) -> None:

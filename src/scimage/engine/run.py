@@ -23,7 +23,7 @@ import psutil
 from scimage.blocks import Block, BlockGrid, Pass, Shape, Window, pack, unpack
 from scimage.engine.execution import Execution
 from scimage.engine.executors import Executor, Lost, open_executor
-from scimage.engine.plan import Plan, make_plan
+from scimage.engine.plan import Plan, make_plan, seconds_for
 from scimage.errors import BlocksFailedError, StorageError, UsageError
 from scimage.image import (
     NewResults,
@@ -49,6 +49,8 @@ Result = TypeVar("Result")
 
 # The number of this option in glibc.
 _M_MMAP_THRESHOLD = -3
+# From so many blocks on, trying two of them to estimate the time costs little.
+_MANY_BLOCKS = 50
 # How often a block is tried, and how long a worker waits for a disk to come back.
 _TRIES = 3
 _PAUSE_S = 0.5
@@ -361,6 +363,9 @@ def start_run(
             limited = replace(execution, workers=plan.workers)
             executor = stack.enter_context(open_executor(limited, workspace.folder))
         _announce(analysis, plan, workspace, anchor)
+        if plan.blocks >= _MANY_BLOCKS and not (execution.scheduler or execution.cluster):
+            about = seconds_for(plan, stages)
+            _log.info("%s: about %.3g s", analysis, about, extra={"headline": True})
         with store.new_results(analysis, overwrite=overwrite, workspace=workspace) as results:
             yield Run(workspace, executor, plan, report), results
         finished.append(analysis)
