@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 import sqlite3
 from pathlib import Path
@@ -78,8 +79,10 @@ def test_work_of_two_identities_does_not_meet(tmp_path: Path) -> None:
     one.finish("stage", "0", "digest")
     assert two.volume("a", np.uint8, SHAPE, SHAPE).digest(WHOLE) == ""
     assert two.finished("stage") == {}
-    assert {f for f, _, _ in unfinished_beside(tmp_path / "i")} == {one.folder, two.folder}
-    assert sorted(i["a"] for _, i, _ in unfinished_beside(tmp_path / "i")) == [1, 2]
+    folders = [folder for folder, _ in unfinished_beside(tmp_path / "i")]
+    assert set(folders) == {one.folder, two.folder}
+    identities = [json.loads((folder / "identity.json").read_text()) for folder in folders]
+    assert sorted(identity["a"] for identity in identities) == [1, 2]
     one.close(keep=False)
     two.close(keep=False)
     assert list(tmp_path.iterdir()) == []

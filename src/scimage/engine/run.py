@@ -404,12 +404,12 @@ def _announce(analysis: str, plan: Plan, workspace: Workspace, anchor: Path) -> 
             "%s: continuing a run that was stopped, after %d finished blocks",
             analysis, workspace.reused, extra={"headline": True},
         )  # fmt: skip
-    others = [(f, n) for f, _, n in unfinished_beside(anchor) if f != workspace.folder]
+    others = [n for folder, n in unfinished_beside(anchor) if folder != workspace.folder]
     if others:
         _log.info(
             "%s: other unfinished runs (other parameters, input or version) keep %d MB beside it; "
             "'scimage clean' removes them",
-            analysis, sum(n for _, n in others) // 10**6, extra={"headline": True},
+            analysis, sum(others) // 10**6, extra={"headline": True},
         )  # fmt: skip
     room = free_bytes(workspace.folder)
     if room < plan.scratch_bytes:

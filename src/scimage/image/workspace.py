@@ -182,16 +182,10 @@ def _text_of(file: Path) -> str:
         return ""
 
 
-def unfinished_beside(anchor: Path) -> list[tuple[Path, dict[str, Any], int]]:
-    """Workspaces for what `anchor` names: folder, identity (empty if unknown), bytes."""
-    found = []
-    for folder in sorted(anchor.parent.glob(f".{anchor.name}.*.partial")):
-        try:
-            identity = json.loads(_text_of(folder / "identity.json"))
-        except ValueError:
-            identity = {}
-        found.append((folder, identity, folder_bytes(folder)))
-    return found
+def unfinished_beside(anchor: Path) -> list[tuple[Path, int]]:
+    """Workspaces for what `anchor` names: folder and bytes."""
+    folders = sorted(anchor.parent.glob(f".{anchor.name}.*.partial"))
+    return [(folder, folder_bytes(folder)) for folder in folders]
 
 
 def free_bytes(place: Path) -> int:
