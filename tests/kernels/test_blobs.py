@@ -7,12 +7,25 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from scipy import ndimage
 
 import oracles.peaks as oracle
-from scimage.kernels import peaks
+from scimage.kernels import peaks, smooth
 
 ONE = (1, 1, 1)
 NONE = np.empty((0, 3), dtype=np.int64)
+
+
+AS_IT_IS = np.ones(1, dtype=np.float32), np.ones(1, dtype=np.float32)
+
+
+def roundness(image, points, step, spacing):
+    """That of an image as it is: smoothed by nothing."""
+    nothing = np.ones((1, 3, 1), dtype=np.float32), np.zeros((1, 3), dtype=np.int64)
+    steps = np.tile(np.array((0, *step[1:])), (len(points), 1))
+    which = np.zeros(len(points), dtype=np.int64)
+    samples = smooth.smoothed_around(image, points, which, steps, *nothing)
+    return peaks.roundness(samples, steps * np.array(spacing))
 
 
 def maxima(response, cut=(-np.inf,), margin=ONE, scale=None):
@@ -89,29 +102,6 @@ def test_more_maxima_than_expected_are_all_found():
     assert len(maxima(response, (0.5,))) == 256
 
 
-@pytest.mark.parametrize("factor", [0.5, 3.0])
-def test_the_highest_response_and_its_scale_are_kept(factor):
-    r = np.random.default_rng(1)
-    fine, coarse, highest = r.normal(size=(3, 4, 5, 6)).astype(np.float32)
-    which = np.zeros(fine.shape, dtype=np.uint8)
-    expected = highest.copy(), which.copy()
-    oracle.keep_highest(fine, coarse, np.float32(factor), 2, *expected)
-
-    peaks.keep_highest(fine, coarse, np.float32(factor), np.uint8(2), highest, which)
-
-    np.testing.assert_array_equal(highest, expected[0])
-    np.testing.assert_array_equal(which, expected[1])
-
-
-def test_of_equal_responses_the_first_scale_is_kept():
-    ones, which = np.ones((1, 1, 3), dtype=np.float32), np.zeros((1, 1, 3), dtype=np.uint8)
-    highest = np.ones((1, 1, 3), dtype=np.float32)
-
-    peaks.keep_highest(ones, np.zeros_like(ones), np.float32(1), np.uint8(1), highest, which)
-
-    assert not which.any()
-
-
 def test_offsets_are_the_vertices_of_numpys_parabolas():
     response = np.random.default_rng(2).normal(size=(6, 7, 8)).astype(np.float32)
     points = np.argwhere(np.ones((4, 5, 6), dtype=bool)) + 1
@@ -152,7 +142,7 @@ def test_roundness_is_the_ratio_of_numpys_eigenvalues(step):
     points = np.argwhere(np.ones((3, 5, 7), dtype=bool)) + np.array((0, 3, 3))
     spacing = (2.0, 0.7, 1.1)
 
-    result = peaks.roundness(smoothed, points, step, spacing)
+    result = roundness(smoothed, points, step, spacing)
 
     np.testing.assert_allclose(result, oracle.roundness(smoothed, points, step, spacing), rtol=1e-4)
 
@@ -163,7 +153,7 @@ def test_a_disc_has_roundness_one_a_ridge_zero_and_a_pit_less():
     planes = np.array([-(y**2) - x**2, ridge, y**2 + x**2, y**2 - x**2], dtype=np.float32)
     points = np.array([[z, 4, 4] for z in range(4)])
 
-    disc, ridge_at, pit, saddle = peaks.roundness(planes, points, ONE, (1.0, 1.0, 1.0))
+    disc, ridge_at, pit, saddle = roundness(planes, points, ONE, (1.0, 1.0, 1.0))
 
     assert (disc, ridge_at, pit) == (1, 0, -1)
     assert saddle < 0
@@ -189,7 +179,9 @@ def test_the_half_maximum_diameter_of_a_blob_is_its_own(kind, diameter, spacing)
     offset = np.array(centre)[None] - point
 
     # A Gaussian's background ring still holds some of it, and its inner sixth is below its peak.
-    result = peaks.half_maximum_diameter(image, point, offset, np.array([diameter]), spacing)
+    result = peaks.half_maximum_diameter(
+        image, AS_IT_IS, point, offset, np.array([diameter]), spacing
+    )
 
     ((z, _, _),) = offset * spacing
     chord = math.sqrt(diameter**2 - (2 * z) ** 2) if kind == "ball" else diameter
@@ -202,19 +194,23 @@ def test_diameters_in_noise_are_those_of_scipys_interpolation():
     image += r.normal(0, 40, image.shape).astype(np.float32)
     points = np.array([[2, 15, 15], [1, 14, 16], [3, 15, 13]])
     offsets = np.array([[0.5, 0.1, -0.3], [-0.5, 0.5, 0.0], [0.2, -0.5, 0.5]])
-    arguments = image, points, offsets, np.array([6.0, 4.0, 8.0]), (2.0, 0.9, 0.8)
+    arguments = points, offsets, np.array([6.0, 4.0, 8.0]), (2.0, 0.9, 0.8)
+    light = smooth.gaussian_weights(0.6), smooth.gaussian_weights(0.3)
+    smoothed = ndimage.gaussian_filter(image, (0, 0.6, 0.3), radius=(0, 3, 2), output=np.float64)
 
-    result = peaks.half_maximum_diameter(*arguments)
-
-    np.testing.assert_allclose(result, oracle.half_maximum_diameter(*arguments), rtol=1e-6)
+    for weights, seen in ((AS_IT_IS, image), (light, smoothed)):
+        result = peaks.half_maximum_diameter(image, weights, *arguments)
+        expected = oracle.half_maximum_diameter(seen, *arguments)
+        np.testing.assert_allclose(result, expected, rtol=1e-5)
 
 
 def test_a_flat_image_gives_the_widest_diameter_and_not_an_error():
     image = np.full((1, 21, 21), 7, dtype=np.float32)
 
     result = peaks.half_maximum_diameter(
-        image, np.array([[0, 10, 10]]), np.zeros((1, 3)), np.array([6.0]), (1.0, 1.0, 1.0)
-    )
+        image, AS_IT_IS, np.array([[0, 10, 10]]), np.zeros((1, 3)), np.array([6.0]),
+        (1.0, 1.0, 1.0),
+    )  # fmt: skip
 
     assert result[0] == pytest.approx(2 * 1.1 * 6)
 
@@ -223,7 +219,7 @@ def test_a_dark_hole_has_no_diameter():
     image = 600 - blob("ball", 6.0, (1, 1, 1), (0, 10, 10), (1, 21, 21))
     place = np.array([[0, 10, 10]]), np.zeros((1, 3)), np.array([6.0]), (1.0, 1.0, 1.0)
 
-    assert peaks.half_maximum_diameter(image, *place)[0] == 0
+    assert peaks.half_maximum_diameter(image, AS_IT_IS, *place)[0] == 0
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int16, np.float32])
@@ -268,9 +264,9 @@ def test_measures_do_not_depend_on_where_in_the_array_a_blob_lies():
     def measures(pixels, at):
         low_high = (0, 0, 0), pixels.shape
         return (
-            peaks.half_maximum_diameter(pixels, at, offset, d, spacing),
+            peaks.half_maximum_diameter(pixels, AS_IT_IS, at, offset, d, spacing),
             *peaks.ball_and_ring(pixels, at, offset, d / 2, (1.0, 2.0), spacing, low_high)[:1],
-            peaks.roundness(pixels, at, (1, 2, 2), spacing),
+            roundness(pixels, at, (1, 2, 2), spacing),
         )
 
     assert [m.tolist() for m in measures(image, point)] == [
@@ -283,8 +279,10 @@ def test_no_points_give_no_measures():
     nothing = np.empty((0, 3)), np.empty(0)
 
     assert peaks.subvoxel_offset(image, NONE).shape == (0, 3)
-    assert peaks.roundness(image, NONE, ONE, (1.0, 1.0, 1.0)).shape == (0,)
-    assert peaks.half_maximum_diameter(image, NONE, *nothing, (1.0, 1.0, 1.0)).shape == (0,)
+    assert roundness(image, NONE, ONE, (1.0, 1.0, 1.0)).shape == (0,)
+    assert peaks.half_maximum_diameter(image, AS_IT_IS, NONE, *nothing, (1.0, 1.0, 1.0)).shape == (
+        0,
+    )
 
 
 @given(data=st.data(), n=st.integers(0, 12))

@@ -8,12 +8,6 @@ import numpy as np
 from scipy import ndimage
 
 
-def keep_highest(fine, coarse, factor, index, highest, which):
-    value = (fine - coarse) * factor
-    which[value > highest] = index
-    np.maximum(highest, value, out=highest)
-
-
 def find_maxima(response, scale, cut, margin):
     found = []
     core = (range(m, n - m) for m, n in zip(margin, response.shape, strict=True))

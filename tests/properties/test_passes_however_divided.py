@@ -7,7 +7,6 @@ and in any order, and compares every voxel and every number that comes out of it
 from __future__ import annotations
 
 import hashlib
-import math
 import tempfile
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
@@ -25,6 +24,7 @@ from scimage.graft.parameters import GraftParameters
 from scimage.graft.passes import DetectPass, NoisePass
 from scimage.graft.scales import filter_bank
 from scimage.image import Channel, NewImage, ResultStore, open_image, pyramid, write_image
+from scimage.kernels.histogram import bins_of
 from scimage.lesion.passes import (
     ABOVE,
     CLOSED,
@@ -39,6 +39,7 @@ from scimage.lesion.passes import (
     PlaneLevelsPass,
     ProfilePass,
     RegionsPass,
+    SmoothPass,
     table_path,
 )
 
@@ -153,16 +154,22 @@ def nuclei(random, shape, spacing_um, kind):
     return Volume(np.where(missing, np.nan, signal.clip(*limits)).astype(kind))
 
 
+def levels(random, shape, kind):
+    """Pixels as bins of their grey levels."""
+    array = np.nan_to_num(pixels(random, shape, kind).array, nan=0, posinf=0)
+    return Volume(bins_of(array).reshape(shape))
+
+
 def light(random):
     """Brightness that is to be evened out, or not."""
     slopes = random.choice([0, 0.01, -0.03], 3)
-    return random.choice([None, Brightness(50.0, tuple(slopes.tolist()))])
+    return Brightness(50.0, tuple(slopes.tolist()))
 
 
 def run(pass_, block, random):
     """What all blocks come to, computed in any order and some of them twice."""
     grid = BlockGrid(pass_.inputs[0].shape, block)
-    blocks = list(grid)
+    blocks = pass_.blocks(grid)
     packed = {}
     order = [*random.permutation(len(blocks)), *random.integers(0, len(blocks), 2)]
     for i in order:
@@ -171,7 +178,7 @@ def run(pass_, block, random):
             assert core is not None
             pass_.output.write(blocks[i].core, core)
         assert packed.setdefault(blocks[i].index, pack(partial)) == pack(partial)
-    return pass_.merge(unpack(packed[b.index]) for b in grid)
+    return pass_.merge(unpack(packed[b.index]) for b in blocks)
 
 
 def bits(value):
@@ -229,11 +236,21 @@ def same_components(make, case):
 @examples(60)
 @given(case=divided())
 @example(case=ONE_VOXEL)
+def test_a_smoothed_channel_does_not_depend_on_the_blocks(case):
+    def make(random, shape, kind):
+        return SmoothPass(pixels(random, shape, kind), blank(shape, np.uint16), SIGMA)
+
+    assert same(make, case)
+
+
+@examples(60)
+@given(case=divided())
+@example(case=ONE_VOXEL)
 def test_the_histogram_of_a_channel_does_not_depend_on_the_blocks(case):
     def make(random, shape, kind):
-        channel = pixels(random, shape, kind)
         within = ((flags(random, shape, 1, 2), 1), (flags(random, shape, 4), 4))
-        return HistogramPass(channel, SIGMA, within[: random.integers(0, 3)], light(random))
+        within = within[: random.integers(0, 3)]
+        return HistogramPass(levels(random, shape, kind), within, light(random))
 
     assert same(make, case)
 
@@ -243,9 +260,9 @@ def test_the_histogram_of_a_channel_does_not_depend_on_the_blocks(case):
 @example(case=ONE_VOXEL)
 def test_a_mask_whose_gaps_are_bridged_does_not_depend_on_the_blocks(case):
     def make(random, shape, kind):
-        channel, target = pixels(random, shape, kind), blank(shape, np.uint8)
         threshold, gap = random.choice([0.0, 90.0, 350.0]), random.choice([0.0, 2.0, 4.1])
-        return MaskPass(channel, target, SIGMA, SPACING_UM, threshold, gap, light(random))
+        channel, target = levels(random, shape, kind), blank(shape, np.uint8)
+        return MaskPass(channel, target, SPACING_UM, threshold, gap, light(random))
 
     assert same(make, case)
 
@@ -255,9 +272,8 @@ def test_a_mask_whose_gaps_are_bridged_does_not_depend_on_the_blocks(case):
 @example(case=ONE_VOXEL, axes=(0, 2))
 def test_histograms_by_plane_do_not_depend_on_the_blocks(case, axes):
     def make(random, shape, kind):
-        return PlaneLevelsPass(
-            pixels(random, shape, kind), SIGMA, flags(random, shape, ABOVE, CLOSED), axes
-        )
+        mask = flags(random, shape, ABOVE, CLOSED)
+        return PlaneLevelsPass(levels(random, shape, kind), mask, axes)
 
     assert same(make, case)
 
@@ -292,22 +308,20 @@ def test_basins_do_not_depend_on_the_blocks(case):
 @example(case=ONE_VOXEL)
 def test_what_a_border_encloses_does_not_depend_on_the_blocks(case):
     random = np.random.default_rng(case.get("seed", 0))
-    masks = [flags(random, case["volume"], 1) for _ in range(2)]
+    masks = [flags(random, case["volume"], bit) for bit in (CLOSED, ABOVE)]
     found = []
     for block in (case["volume"], case["block"]):
         order = np.random.default_rng([1, *block])
         with tempfile.TemporaryDirectory() as folder:
-            parts = []
             for i, mask in enumerate(masks):
-                parts.append(blank(mask.shape, np.uint32))
-                merged = run(ComponentsPass(mask, 1, parts[i]), block, order)
+                merged = run(ComponentsPass(mask, (CLOSED, ABOVE)[i]), block, order)
                 inside = ~merged.touches.any(axis=1)
                 bit = np.where(inside, (ENCLOSED, HOLE)[i], (EXTERIOR, OPEN)[i]).astype(np.uint8)
                 bit[0] = 0
                 for index, component in merged.component.items():
                     np.save(table_path(folder, i, index), bit[component], allow_pickle=False)
             target = blank(case["volume"], np.uint8)
-            run(RegionsPass(*parts, folder, target), block, order)
+            run(RegionsPass(*masks, folder, target), block, order)
         found.append(bits(target.array))
     assert found[0] == found[1]
 
@@ -318,12 +332,11 @@ def test_what_a_border_encloses_does_not_depend_on_the_blocks(case):
 def test_compartments_do_not_depend_on_the_blocks(case):
     def make(random, shape, kind):
         return AssignPass(
-            pixels(random, shape, kind),
+            levels(random, shape, kind),
             flags(random, shape, ABOVE),
             flags(random, shape, ABOVE, CLOSED),
             flags(random, shape, ENCLOSED, EXTERIOR, HOLE, OPEN),
             blank(shape, np.uint8),
-            SIGMA,
             SPACING_UM,
             gap_um=random.choice([0.0, 3.0]),
             border_width_um=random.choice([2.0, 4.0]),
@@ -348,37 +361,46 @@ def test_areas_by_section_do_not_depend_on_the_blocks(case, axis):
 
 
 @examples(40)
-@given(case=divided(most_blocks=40), tile=st.integers(2, 6))
+@given(case=divided(most_blocks=40, longest=24), tile=st.integers(2, 6))
 @example(case=ONE_VOXEL, tile=2)
 def test_the_sample_of_noise_does_not_depend_on_the_blocks(case, tile):
     bank = filter_bank(GraftParameters(nuclei="n", diameter_um=(4.0, 6.0)), SPACING_UM)
 
     def make(random, shape, kind):
-        return NoisePass(pixels(random, shape, kind), bank)
+        return NoisePass(pixels(random, shape, kind), bank, (tile, tile + 1, tile))
 
     with pytest.MonkeyPatch.context() as patch:
-        # A lattice of a few tiles, of which some are left out, also in these small volumes.
-        patch.setattr(graft_passes, "_TILE", tile)
-        patch.setattr(graft_passes, "_SAMPLE_VOXELS", max(1, math.prod(case["volume"]) // 3))
+        # Of the few tiles in these small volumes some are left out.
+        patch.setattr(graft_passes, "_FEWEST_TILES", 8)
         assert same(make, case)
 
 
-@examples(50)
-@given(case=divided(most_blocks=24), background=st.sampled_from(["volume", "plane"]))
-@example(case=ONE_VOXEL, background="volume")
-def test_the_cells_that_are_found_do_not_depend_on_the_blocks(case, background):
+@examples(60)
+@given(
+    case=divided(most_blocks=24),
+    background=st.sampled_from(["volume", "plane"]),
+    depth=st.integers(1, 9),
+    planes=st.integers(1, 5),
+)
+@example(case=ONE_VOXEL, background="volume", depth=1, planes=1)
+def test_the_cells_that_are_found_do_not_depend_on_the_blocks(case, background, depth, planes):
     spacing_um = (4.0, 3.0, 3.0)
     parameters = GraftParameters(nuclei="n", diameter_um=(6.0, 8.0), background=background)
     bank = filter_bank(parameters, spacing_um)
+    # The whole volume in one layer, blocks in layers of any depth.
+    depths = iter((99, depth))
 
     def make(random, shape, kind):
         channels = [nuclei(random, shape, spacing_um, kind) for _ in range(2)]
         cut = (random.choice([0.0, 5.0]),) * len(bank)
         return DetectPass(
-            tuple(channels), 1, bank, cut, spacing_um, 8.0 * 1.5, background == "plane"
-        )
+            tuple(channels), 1, bank, cut, spacing_um, 8.0 * 1.5, background == "plane",
+            next(depths),
+        )  # fmt: skip
 
-    assert same(make, case)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(graft_passes, "_PLANES", planes)
+        assert same(make, case)
 
 
 @dataclass(frozen=True)

@@ -57,11 +57,16 @@ class BlockGrid:
     volume
         Shape (z, y, x) of the volume.
     block
-        Shape (z, y, x) of a block; blocks at the far end are smaller.
+        Shape (z, y, x) of a block; those at the far end are smaller (with a lead, the last are
+        longer by at most that).
+    lead
+        By so many voxels (z, y, x) blocks begin and end sooner than at whole multiples of
+        `block`, where the volume does not. What a block reads on its far side then ends there.
     """
 
     volume: Shape
     block: Shape
+    lead: Shape = (0, 0, 0)
 
     def __post_init__(self) -> None:
         if min(self.volume) < 1 or min(self.block) < 1:
@@ -83,7 +88,9 @@ class BlockGrid:
     def __iter__(self) -> Iterator[Block]:
         for index in itertools.product(*(range(n) for n in self.counts)):
             z, y, x = (
-                slice(i * b, min((i + 1) * b, n))
-                for i, b, n in zip(index, self.block, self.volume, strict=True)
+                slice(max(0, i * b - lead), n if i == last - 1 else (i + 1) * b - lead)
+                for i, last, b, n, lead in zip(
+                    index, self.counts, self.block, self.volume, self.lead, strict=True
+                )
             )
             yield Block((index[0], index[1], index[2]), (z, y, x), self.volume)

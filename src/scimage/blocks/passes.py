@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from scimage.blocks.grid import Block, Region, Shape
+from scimage.blocks.grid import Block, BlockGrid, Region, Shape
 
 __all__ = ["Pass", "Readable", "Window", "Writable", "crop", "reach_sum"]
 
@@ -67,19 +68,60 @@ class Window:
         self.block = block
         self.bytes_read = 0
         self._inputs = inputs
+        # Of each input, while the block is seen in layers: the end of what was read last.
+        self._ends: dict[int, tuple[tuple[range, slice, slice], NDArray[Any]]] | None = None
 
     def read(self, i: int, halo: Shape = (0, 0, 0)) -> NDArray[Any]:
         """Core and halo of input `i`, as (z, y, x); beyond the volume its edge is repeated."""
         region, clipped = self.block.with_halo(halo)
+        data = self._read(i, region, 2 * halo[0])
+        return np.pad(data, clipped, mode="edge") if any(map(any, clipped)) else data
+
+    def layers(self, ends: Iterable[int]) -> Iterator[Window]:
+        """The block in layers along z, each as the window's block in turn.
+
+        What two layers read of an input with the same halo is read once, and the memory that
+        they need does not depend on how many there are. `ends` are where layers end, in the
+        volume, ascending; what lies outside the block is left out.
+        """
+        whole, begin = self.block, self.block.core[0].start
+        self._ends = {}
+        for end in [*(e for e in ends if begin < e < whole.core[0].stop), whole.core[0].stop]:
+            core = slice(begin, end), *whole.core[1:]
+            self.block = Block(whole.index, core, whole.volume)
+            yield self
+            begin = end
+        self.block, self._ends = whole, None
+
+    def _read(self, i: int, region: Region, overlap: int) -> NDArray[Any]:
+        """A region, of which what the layer before had is not read again."""
+        z, y, x = region
+        if self._ends is None:
+            return self._from_disk(i, region)
+        data = []
+        known, end = self._ends.pop(i, (None, None))
+        if known and end is not None and known[1:] == (y, x) and z.start in known[0]:
+            data.append(end[z.start - known[0].start :])
+            z = slice(min(known[0].stop, z.stop), z.stop)
+        if z.start < z.stop:
+            data.append(self._from_disk(i, (z, y, x)))
+        both = data[0] if len(data) == 1 else np.concatenate(data)
+        last = both[max(0, len(both) - overlap) :].copy()
+        self._ends[i] = (range(z.stop - len(last), z.stop), y, x), last
+        return both
+
+    def _from_disk(self, i: int, region: Region) -> NDArray[Any]:
         data = self._inputs[i].read(region)
         self.bytes_read += data.nbytes
-        return np.pad(data, clipped, mode="edge") if any(map(any, clipped)) else data
+        return data
 
     def read_numbers(self, i: int, halo: Shape = (0, 0, 0)) -> NDArray[Any]:
         """The same as :meth:`read`, with 0 for what is no number."""
         data = self.read(i, halo)
         if data.dtype.kind == "f":
-            data = np.nan_to_num(data, nan=0.0, posinf=0.0, neginf=0.0)
+            finite = np.isfinite(data)
+            if not finite.all():
+                return np.where(finite, data, data.dtype.type(0))
         return data
 
 
@@ -123,6 +165,16 @@ class Pass(ABC, Generic[Partial, Result]):
     def halo(self) -> Shape:
         """Voxels (z, y, x) read around a core at most."""
         return (0, 0, 0)
+
+    def memory(self, block: Shape) -> int:
+        """Working memory in bytes for one block, where those of the run have this shape."""
+        return self.bytes_per_voxel * math.prod(
+            b + 2 * h for b, h in zip(block, self.halo, strict=True)
+        )
+
+    def blocks(self, grid: BlockGrid) -> list[Block]:
+        """What is computed, in canonical order: all blocks of the run, or a sample of its own."""
+        return list(grid)
 
     @abstractmethod
     def compute(self, window: Window) -> tuple[NDArray[Any] | None, Partial]:

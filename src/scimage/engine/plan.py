@@ -177,10 +177,8 @@ def _total_bytes(block_bytes: int, workers: int, processes: int) -> int:
 
 
 def _need(passes: Sequence[Pass[Any, Any]], block: Sequence[int]) -> int:
-    return max(
-        p.bytes_per_voxel * math.prod(b + 2 * h for b, h in zip(block, p.halo, strict=True))
-        for p in passes
-    )
+    z, y, x = block
+    return max(p.memory((z, y, x)) for p in passes)
 
 
 def _smallest(volume: Shape, chunk: Shape) -> list[int]:
@@ -235,6 +233,8 @@ def _stage(name: str, pass_: Pass[Any, Any], grid: BlockGrid) -> StagePlan:
         for n, b, h, count in zip(grid.volume, grid.block, pass_.halo, grid.counts, strict=True)
     )
     core = math.prod(grid.volume)
+    # A pass that samples reads no more than its share.
+    read = int(read * sum(math.prod(b.shape) for b in pass_.blocks(grid)) / core)
     block = _clipped(grid.block, grid.volume)
     item = sum(np.dtype(i.dtype).itemsize for i in pass_.inputs)
     out = pass_.output
@@ -248,19 +248,20 @@ def seconds_for(plan: Plan, stages: Mapping[str, Pass[Any, Any]]) -> float:
     The second try is timed, as the first may compile. Arrays that do not exist yet are taken as
     full of ones, which costs most; a sweep that needs more than arrays is left out.
     """
-    blocks = list(BlockGrid(plan.volume, plan.block))
-    block = blocks[len(blocks) // 2]
+    grid = BlockGrid(plan.volume, plan.block)
     seconds = 0.0
     for name, pass_ in stages.items():
+        blocks = pass_.blocks(grid)
+        block = blocks[len(blocks) // 2]
         window = Window(block, [i if _exists(i) else _Ones(i.shape) for i in pass_.inputs])
         try:
             pass_.compute(window)
             begin = time.perf_counter()
             pass_.compute(window)
-            seconds += time.perf_counter() - begin
+            seconds += (time.perf_counter() - begin) * len(blocks)
         except OSError:
             _log.debug("%s cannot be tried yet", name)
-    return seconds * plan.blocks / plan.workers
+    return seconds / plan.workers
 
 
 def _exists(volume: Readable) -> bool:

@@ -8,12 +8,13 @@ import datetime
 import functools
 import json
 import logging
+import math
 import platform
 import socket
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -163,7 +164,7 @@ def run_pass(
     report: Report = silent,
     tell: Callable[[str, dict[str, Any]], None] | None = None,
 ) -> Result:
-    """Compute all blocks of `grid` that the workspace lacks, and merge them in canonical order.
+    """Compute what the workspace lacks of a pass, and merge all in canonical order.
 
     The result does not depend on the grid, on the executor or on the order of completion.
     `report` is told of each finished block under the name `stage`; when it raises, no block is
@@ -180,14 +181,15 @@ def run_pass(
     with naming_storage(partials):
         partials.mkdir(parents=True, exist_ok=True)
     known = workspace.finished(stage)
-    tasks = (_Task(b, known.get(_name(b))) for b in grid)
-    names = [_name(b) for b in grid]
+    blocks = pass_.blocks(grid)
+    tasks = (_Task(b, known.get(_name(b))) for b in blocks)
+    names = [_name(b) for b in blocks]
     do = functools.partial(_do_block, pass_, str(partials), code_identity())
     failures: dict[str, str] = {}
     done: set[int] = set()
     reused, busy, read, written, peak = 0, 0.0, 0, 0, 0
     begin = time.perf_counter()
-    report(stage, 0, len(grid))
+    report(stage, 0, len(blocks))
     with contextlib.closing(executor.map(do, tasks)) as outcomes:
         for i, outcome in outcomes:
             if i in done:
@@ -207,23 +209,24 @@ def run_pass(
                 read += outcome.read_bytes
                 written += outcome.written_bytes
                 peak = max(peak, outcome.peak_bytes)
-            report(stage, len(done), len(grid))
+            report(stage, len(done), len(blocks))
     if failures:
-        raise BlocksFailedError(stage, failures, len(grid))
+        raise BlocksFailedError(stage, failures, len(blocks))
     if reused:
-        _log.info("%s: %d of %d blocks are reused", stage, reused, len(grid))
+        _log.info("%s: %d of %d blocks are reused", stage, reused, len(blocks))
     if tell is not None:
         tell(stage, {
-            "blocks": len(grid), "reused": reused, "seconds": time.perf_counter() - begin,
+            "blocks": len(blocks), "voxels": sum(math.prod(b.shape) for b in blocks),
+            "reused": reused, "seconds": time.perf_counter() - begin,
             "busy_seconds": busy, "read_bytes": read, "written_bytes": written,
             "peak_process_bytes": peak,
         })  # fmt: skip
-    return pass_.merge(_read_partials(partials, grid))
+    return pass_.merge(_read_partials(partials, blocks))
 
 
-def _read_partials(partials: Path, grid: BlockGrid) -> Iterator[Any]:
+def _read_partials(partials: Path, blocks: Iterable[Block]) -> Iterator[Any]:
     """Partial results in canonical order, one at a time."""
-    for block in grid:
+    for block in blocks:
         try:
             yield unpack(_partial_file(str(partials), block).read_bytes())
         except FileNotFoundError:
@@ -304,16 +307,11 @@ class Run:
 
     def _tell(self, stage: str, facts: dict[str, Any]) -> None:
         self._stages[stage] = facts
-        rate = len(self.grid) and _voxels(self.grid) / max(facts["seconds"], 1e-9) / 1e6
+        rate = facts["voxels"] / max(facts["seconds"], 1e-9) / 1e6
         _log.info(
             "%s: %d blocks in %.2f s, %.3g Mvoxel/s", stage, facts["blocks"], facts["seconds"],
             rate, extra={"facts": {"stage": stage, **facts}},
         )  # fmt: skip
-
-
-def _voxels(grid: BlockGrid) -> int:
-    z, y, x = grid.volume
-    return z * y * x
 
 
 @contextlib.contextmanager

@@ -15,9 +15,9 @@ from scimage.blocks import Pass, Shape
 from scimage.engine import Execution, start_run
 from scimage.graft.noise import Noise, signal_to_noise
 from scimage.graft.parameters import GraftParameters
-from scimage.graft.passes import Candidates, DetectPass, NoisePass
+from scimage.graft.passes import Candidates, DetectPass, NoisePass, noise_tile
 from scimage.graft.scales import Scale, filter_bank
-from scimage.image import Image, Level, ResultStore
+from scimage.image import Image, Level, ResultStore, volume_at
 from scimage.progress import Report, silent
 from scimage.version import provenance
 
@@ -166,22 +166,25 @@ def graft_stages(
     full = image.spacing_um
     level = _level(image, parameters)
     spacing = level.spacing_um or full
-    scales = filter_bank(parameters, spacing)
-    volumes = tuple(image.volume(c, level.index) for c in range(len(image.channels)))
+    scales = filter_bank(parameters, spacing, level.bins)
+    volumes = tuple(volume_at(image, c, level) for c in range(len(image.channels)))
+    tile = noise_tile(scales, level.bins)
     stages: dict[str, Pass[Any, Any]] = {
-        _noise_stage(image, channel): NoisePass(volumes[channel], scales)
+        _noise_stage(image, channel): NoisePass(volumes[channel], scales, tile)
         for channel in _measured(image, parameters)
     }
     stages["detect"] = DetectPass(
         volumes, image.channel_index(parameters.nuclei), scales, (0.0,) * len(scales), spacing,
         parameters.diameter_um[1] * parameters.diameter_slack, parameters.background == "plane",
+        volumes[0].chunk[0],
     )  # fmt: skip
     return stages, volumes[0].chunk
 
 
 def _level(image: Image, parameters: GraftParameters) -> Level:
-    """A quarter of the smallest nucleus still samples it well."""
-    return image.level_near(parameters.diameter_um[0] / 4)
+    """A quarter of the smallest nucleus still samples it well; finer voxels are averaged."""
+    enough = parameters.diameter_um[0] / 4
+    return image.level_near(enough).binned(enough)
 
 
 def _measured(image: Image, parameters: GraftParameters) -> list[int]:
@@ -235,6 +238,7 @@ def _about(
         "threshold_per_scale": list(cut),
         "diameter_per_scale_um": [s.diameter_um for s in detect.scales],
         "level": result.level.index,
+        "bins": list(result.level.bins),
         "spacing_um": list(detect.spacing_um),
         "spacing_origin": image.spacing_origin,
         "detected": result.n_detected,

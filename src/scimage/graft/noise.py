@@ -103,7 +103,7 @@ def signal_to_noise(
         if not mine.any() or noise.per_scale[i] == 0:
             continue
         core, interior = np.ones(int(mine.sum())), 1.0
-        for axis, weights in enumerate(half_kernels(scale.inner_px)):
+        for axis, weights in enumerate(half_kernels(scale.fine_px)):
             along = border_variance(shape[axis], weights)
             core *= along[found.voxel[mine, axis]]
             interior *= along.min()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -13,56 +13,47 @@ from numpy.typing import NDArray
 
 from scimage.blocks import (
     Block,
+    BlockGrid,
     Histogram,
     PackedHistogram,
     Pass,
     Readable,
     Shape,
     Window,
-    crop,
     reach_sum,
 )
-from scimage.graft.scales import Scale, Spacing, half_kernels
+from scimage.graft.scales import Scale, Spacing, bank_of, half_kernels
 
-__all__ = ["BRIGHTNESS_SHIFT", "Candidates", "DetectPass", "NoisePass", "NoiseSample"]
+__all__ = [
+    "BRIGHTNESS_SHIFT",
+    "Candidates",
+    "DetectPass",
+    "NoisePass",
+    "NoiseSample",
+    "noise_tile",
+]
 
 # The background of a cell: a ring that begins 1 um outside it and is 3 um thick.
 _RING_UM = (1.0, 3.0)
+# Contrast is held of so many planes at a time.
+_PLANES = 16
+# What a maximum is compared with.
+_NEIGHBOURS = (1, 1, 1)
 # Bins of brightness are joined by 2 to the power of this: eight classes in an octave.
 BRIGHTNESS_SHIFT = 4
-# Noise is measured on tiles of this many voxels a side ...
-_TILE = 64
-# ... that hold about this many voxels together.
-_SAMPLE_VOXELS = 2**24
+# Noise is measured on tiles of at least this many stored voxels a side: chunks are read whole.
+_TILE = 128
+# So many of them are looked at, or this share of all, whichever is more.
+_FEWEST_TILES = 32
+_TILE_SHARE = 64
 # Turns of the circle, in 2**-32, from one tile to the next along z, y, x: the irrational numbers
 # that spread points most evenly in three dimensions (Roberts 2018, "R3"), whatever their number.
 _TURNS = (3518319155, 2882110345, 2360945575)
 
 
-def _filter_reach(scale: Scale) -> Shape:
-    both = zip(half_kernels(scale.inner_px), half_kernels(scale.outer_px), strict=True)
-    z, y, x = (a.size + b.size - 2 for a, b in both)
-    return z, y, x
-
-
 def _largest(shapes: Sequence[Shape]) -> Shape:
     z, y, x = (max(s[a] for s in shapes) for a in range(3))
     return z, y, x
-
-
-def _two_gaussians(
-    data: NDArray[np.float32], scale: Scale, surplus: Sequence[int]
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """The image smoothed to the core of a scale and to its background, where both are known.
-
-    `surplus` voxels of `data` are more than the filters of this scale need.
-    """
-    from scimage.kernels import smooth
-
-    inner, outer = half_kernels(scale.inner_px), half_kernels(scale.outer_px)
-    fine = smooth.smooth(crop(data, surplus), (inner[0], inner[1], inner[2]))
-    coarse = smooth.smooth(fine, (outer[0], outer[1], outer[2]))
-    return crop(fine, [w.size - 1 for w in outer]), coarse
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,49 +73,62 @@ class NoiseSample:
     differences: dict[int, Histogram]
 
 
+def noise_tile(scales: tuple[Scale, ...], bins: Shape) -> Shape:
+    """Shape (z, y, x) of a tile of which half a side, at least, is not changed by its faces.
+
+    `bins` is how many stored voxels are one.
+    """
+    sides = [max(1, _TILE // b) for b in bins]
+    z, y, x = (-(-4 * r // s) * s or s for r, s in zip(bank_of(scales).reach, sides, strict=True))
+    return z, y, x
+
+
 @dataclass(frozen=True, slots=True)
 class NoisePass(Pass[tuple[PackedHistogram, ...], NoiseSample]):
     """Sample the noise of a channel.
 
     A large volume is sampled on a lattice of tiles that is fixed in the volume, so that the
-    sample does not depend on the blocks.
+    sample does not depend on the blocks of the run. Nothing is read around a tile: its own rim
+    is left out instead.
     """
 
     channel: Readable
     scales: tuple[Scale, ...]
+    tile: Shape
 
     @property
     def inputs(self) -> tuple[Readable, ...]:
         return (self.channel,)
 
     @property
-    def halo(self) -> Shape:
-        return reach_sum(_largest([_filter_reach(s) for s in self.scales]), (0, 0, 1))
-
-    @property
     def bytes_per_voxel(self) -> int:
-        return 32
+        return 24 + 4 * len(self.scales)
+
+    def memory(self, block: Shape) -> int:
+        sides = zip(self.tile, self.channel.shape, bank_of(self.scales).reach, strict=True)
+        return self.bytes_per_voxel * math.prod(min(t, n) + 2 * r for t, n, r in sides)
+
+    def blocks(self, grid: BlockGrid) -> list[Block]:
+        tiles = BlockGrid(grid.volume, self.tile)
+        every = max(1, len(tiles) // max(_FEWEST_TILES, len(tiles) // _TILE_SHARE))
+        return [t for t in tiles if _turn(t.index) * every < 2**32]
 
     def compute(self, window: Window) -> tuple[None, tuple[PackedHistogram, ...]]:
-        tiles = list(_sampled_tiles(window.block))
-        if not tiles:
-            return None, ()
-        halo = self.halo
-        data = window.read_numbers(0, halo).astype(np.float32)
-        parts = [self._of_tile(_grown(data, tile, halo)) for tile in tiles]
-        contrasts = tuple(
-            Histogram.sum_of(p[i] for p in parts).packed() for i in range(len(self.scales))
-        )
-        return None, (*contrasts, _added([p[-1] for p in parts]))
+        from scimage.kernels import smooth
 
-    def _of_tile(self, data: NDArray[np.float32]) -> list[PackedHistogram]:
-        halo, out = self.halo, []
-        for scale in self.scales:
-            surplus = np.subtract(halo, _filter_reach(scale)).tolist()
-            fine, coarse = _two_gaussians(data, scale, surplus)
-            out.append(Histogram.of((fine - coarse) * np.float32(1 / scale.gain)).packed())
-        out.append(_differences(crop(data, (halo[0], halo[1], halo[2] - 1))))
-        return out
+        bank = bank_of(self.scales)
+        tile = window.read_numbers(0).astype(np.float32, copy=False)
+        _, clipped = window.block.with_halo(bank.reach)
+        # Only where the volume ends its edge is repeated.
+        data = np.pad(tile, clipped, mode="edge")
+        inner = tuple(n - 2 * r for n, r in zip(data.shape, bank.reach, strict=True))
+        contrast = np.empty((len(self.scales), *(max(0, n) for n in inner)), dtype=np.float32)
+        if contrast.size:
+            smooth.contrasts(
+                data, np.array(bank.reach), bank.weights, bank.radii, bank.fine, bank.coarse,
+                bank.factor, contrast,
+            )  # fmt: skip
+        return None, (*(Histogram.of(c).packed() for c in contrast), _differences(tile))
 
     def merge(self, partials: Iterable[tuple[PackedHistogram, ...]]) -> NoiseSample:
         contrast = tuple(Histogram.sum_of([]) for _ in self.scales)
@@ -150,10 +154,10 @@ def _differences(x: NDArray[np.float32]) -> PackedHistogram:
     from scimage.kernels import histogram
 
     left, centre, right = x[:, :, :-2], x[:, :, 1:-1], x[:, :, 2:]
-    mean = histogram.bins_of((left + centre + right) / np.float32(3)).astype(np.int64)
-    difference = histogram.bins_of(left - 2 * centre + right).astype(np.int64)
+    mean = histogram.bins_of((left + centre + right) / np.float32(3)).astype(np.uint32)
+    difference = histogram.bins_of(left - 2 * centre + right)
     keys, counts = np.unique(mean >> BRIGHTNESS_SHIFT << 16 | difference, return_counts=True)
-    return keys, counts.astype(np.int64)
+    return keys.astype(np.int64), counts.astype(np.int64)
 
 
 def _added(parts: Sequence[PackedHistogram]) -> PackedHistogram:
@@ -165,30 +169,9 @@ def _added(parts: Sequence[PackedHistogram]) -> PackedHistogram:
     return keys, counts
 
 
-def _sampled_tiles(block: Block) -> Iterator[tuple[slice, slice, slice]]:
-    """The parts of a block's core that the lattice of sampled tiles covers."""
-    every = max(1, math.prod(block.volume) // _SAMPLE_VOXELS)
-    spans = [range(s.start // _TILE, (s.stop - 1) // _TILE + 1) for s in block.core]
-    for i in spans[0]:
-        for j in spans[1]:
-            for k in spans[2]:
-                turn = (i * _TURNS[0] + j * _TURNS[1] + k * _TURNS[2]) % 2**32
-                if turn * every < 2**32:
-                    z, y, x = (
-                        slice(
-                            max(t * _TILE, s.start) - s.start,
-                            min((t + 1) * _TILE, s.stop) - s.start,
-                        )
-                        for t, s in zip((i, j, k), block.core, strict=True)
-                    )
-                    yield z, y, x
-
-
-def _grown(
-    data: NDArray[np.float32], tile: tuple[slice, slice, slice], halo: Shape
-) -> NDArray[np.float32]:
-    """A tile of the core with its halo, cut out of core and halo."""
-    return data[tuple(slice(s.start, s.stop + 2 * h) for s, h in zip(tile, halo, strict=True))]
+def _turn(tile: Shape) -> int:
+    """Where on the circle a tile stands, in 2**-32 turns."""
+    return sum(i * turn for i, turn in zip(tile, _TURNS, strict=True)) % 2**32
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,7 +224,14 @@ class Candidates:
 class DetectPass(Pass[tuple[NDArray[Any], ...], Candidates]):
     """Find blobs in one channel and measure them in all.
 
-    `channels` are all channels of the image; `nuclei` is the index of the one that is searched.
+    Attributes
+    ----------
+    channels
+        All channels of the image.
+    nuclei
+        Index of the one that is searched.
+    depth
+        Planes that are decoded at once: a block is seen in layers that end with them.
     """
 
     channels: tuple[Readable, ...]
@@ -251,138 +241,138 @@ class DetectPass(Pass[tuple[NDArray[Any], ...], Candidates]):
     spacing_um: Spacing
     max_diameter_um: float
     plane: bool
+    depth: int
 
     @property
     def inputs(self) -> tuple[Readable, ...]:
         return self.channels
 
     @cached_property
-    def margin(self) -> Shape:
-        """Voxels around the core in which contrast is needed: for neighbours and curvature."""
-        steps = [_curvature_step(s, self.spacing_um) for s in self.scales]
-        z = max(self._z_step(s) for s in self.scales) if self.plane else 1
-        return _largest([*steps, (z, 1, 1)])
-
-    @cached_property
     def halo(self) -> Shape:
         """Reach of filters and tests, or of the ring around the largest cell."""
-        filters = reach_sum(self.margin, _largest([_filter_reach(s) for s in self.scales]))
+        # One voxel for neighbours, or the distance at which the shape of a blob is told.
+        steps = [self._steps(s) for s in self.scales]
+        filters = reach_sum(_largest([*steps, _NEIGHBOURS]), bank_of(self.scales).reach)
         ring = self.max_diameter_um / 2 + sum(_RING_UM)
         reach = max(ring, 1.1 * max(s.diameter_um for s in self.scales))
         # Half a voxel of sub-voxel shift and the reach of light smoothing come on top.
-        around = [math.ceil(reach / s) + 2 + self._light[i].size for i, s in self._axes]
+        light = (0, *(w.size for w in self._light))
+        around = [math.ceil(reach / s) + 2 + n for s, n in zip(self.spacing_um, light, strict=True)]
         return _largest([filters, (around[0], around[1], around[2])])
 
     @property
-    def _axes(self) -> tuple[tuple[int, float], ...]:
-        return tuple(enumerate(self.spacing_um))
-
-    @property
-    def _light(self) -> tuple[NDArray[np.float32], ...]:
+    def _light(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Light in-plane smoothing for measuring diameters: a twelfth of a typical nucleus."""
         typical = math.sqrt(self.scales[0].diameter_um * self.scales[-1].diameter_um)
-        _, y, x = self.spacing_um
-        return half_kernels((0.0, typical / 12 / y, typical / 12 / x))
+        _, sy, sx = self.spacing_um
+        _, y, x = half_kernels((0.0, typical / 12 / sy, typical / 12 / sx))
+        return y, x
 
-    def _z_step(self, scale: Scale) -> int:
-        """Planes after which a nucleus has ended."""
+    def _steps(self, scale: Scale) -> Shape:
+        """Voxels (z, y, x) from a nucleus's centre to where its shape is told.
+
+        In plane a quarter of a diameter, at least one voxel; in plane mode, along z, so many
+        planes that the nucleus has ended there.
+        """
+        y, x = (max(1, round(scale.diameter_um / 4 / s)) for s in self.spacing_um[1:])
         blurred = math.hypot(scale.diameter_um, 1.2 * self.spacing_um[0])
-        return max(1, math.ceil(blurred / self.spacing_um[0]))
+        return max(1, math.ceil(blurred / self.spacing_um[0])) if self.plane else 0, y, x
 
     @property
     def bytes_per_voxel(self) -> int:
-        return 28 + 4 * len(self.scales) + 4 * len(self.channels)
+        return 16
+
+    def memory(self, block: Shape) -> int:
+        layer = min(self.depth, block[0]), *block[1:]
+        shape = [b + 2 * h for b, h in zip(layer, self.halo, strict=True)]
+        peaks = 5 * (_PLANES + 2) * math.prod(block[1:])
+        return self.bytes_per_voxel * math.prod(shape) + peaks
+
+    def blocks(self, grid: BlockGrid) -> list[Block]:
+        # What a block needs beyond its core ends where its neighbour's chunks begin.
+        lead = [h if h < b else 0 for h, b in zip(self.halo, grid.block, strict=True)]
+        return list(BlockGrid(grid.volume, grid.block, (lead[0], lead[1], lead[2])))
 
     def compute(self, window: Window) -> tuple[None, tuple[NDArray[Any], ...]]:
+        # A layer ends where what it reads beyond itself ends with a chunk, or with the volume.
+        beyond = self.halo[0]
+        ends = range(self.depth - beyond % self.depth, window.block.volume[0] - beyond, self.depth)
+        layers = [self._of_layer(layer).columns() for layer in window.layers(ends)]
+        return None, tuple(np.concatenate(columns) for columns in zip(*layers, strict=True))
+
+    def _of_layer(self, window: Window) -> Candidates:
         from scimage.kernels import peaks
 
-        halo, margin = self.halo, self.margin
+        halo = self.halo
         data = window.read_numbers(self.nuclei, halo).astype(np.float32, copy=False)
-        smoothed: list[NDArray[np.float32]] = []
-        size = tuple(n + 2 * m for n, m in zip(window.block.shape, margin, strict=True))
-        best = np.full(size, -np.inf, dtype=np.float32)
-        which = np.zeros(size, dtype=np.uint8)
-        # Chunks that were never written, or blank margins, answer 0 to every filter.
-        blank = not data.any() and min(self.cut) > 0
-        for i, scale in enumerate(() if blank else self.scales):
-            surplus = np.subtract(halo, reach_sum(margin, _filter_reach(scale))).tolist()
-            fine, coarse = _two_gaussians(data, scale, surplus)
-            smoothed.append(fine)
-            factor = np.float32(1 / scale.gain)
-            peaks.keep_highest(fine, coarse, factor, np.uint8(i), best, which)
-        _blank_outside(best, window.block, margin)
-        points = peaks.find_maxima(best, which, np.array(self.cut), margin)
-        scale_of = which[tuple(points.T)].astype(np.int64)
-        contrast_at = best[tuple(points.T)].astype(np.float64)
-        offset = peaks.subvoxel_offset(best, points)
-        round_at, z_contrast = self._shape(smoothed, points, scale_of)
-        voxel = points - np.array(margin) + np.array(window.block.origin)
-        in_halo = points - np.array(margin) + np.array(halo)
-        expected = np.array([s.diameter_um for s in self.scales])[scale_of]
+        points, scale_of, contrast_at, offset = self._peaks(window.block, data)
+        round_at, z_contrast = self._shape(data, points, scale_of)
+        voxel = points - np.array(halo) + np.array(window.block.origin)
         n, c = len(points), len(self.channels)
         means, backgrounds = np.zeros((n, c)), np.zeros((n, c))
         diameter = np.zeros(n)
         if n:
-            diameter = self._diameters(data, in_halo, offset, expected)
+            expected = np.array([s.diameter_um for s in self.scales])[scale_of]
+            diameter = peaks.half_maximum_diameter(
+                data, self._light, points, offset, expected, self.spacing_um
+            )
+            diameter = np.minimum(diameter, self.max_diameter_um)
             exists = _existing(window.block, halo)
             for i in range(c):
                 pixels = data if i == self.nuclei else window.read_numbers(i, halo)
                 means[:, i], backgrounds[:, i] = peaks.ball_and_ring(
-                    pixels, in_halo, offset, diameter / 2, _RING_UM, self.spacing_um, exists
+                    pixels, points, offset, diameter / 2, _RING_UM, self.spacing_um, exists
                 )
-        return None, Candidates(
+        return Candidates(
             voxel, offset, scale_of, contrast_at, round_at, z_contrast, diameter,
             means, backgrounds,
-        ).columns()  # fmt: skip
+        )  # fmt: skip
 
-    def _shape(
-        self,
-        smoothed: Sequence[NDArray[np.float32]],
-        points: NDArray[np.int64],
-        scale_of: NDArray[np.int64],
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Roundness in plane, and the fall of the signal to where the nucleus has ended in z."""
-        from scimage.kernels import peaks
-
-        round_at, z_contrast = np.zeros(len(points)), np.full(len(points), np.inf)
-        for i, scale in enumerate(self.scales):
-            mine = scale_of == i
-            if not mine.any():
-                continue
-            p = points[mine]
-            step = _curvature_step(scale, self.spacing_um)
-            round_at[mine] = peaks.roundness(smoothed[i], p, step, self.spacing_um)
-            if self.plane:
-                dz = self._z_step(scale)
-                here, fine = tuple(p.T), smoothed[i]
-                below = fine[(here[0] - dz, *here[1:])]
-                above = fine[(here[0] + dz, *here[1:])]
-                z_contrast[mine] = fine[here] - np.maximum(below, above)
-        return round_at, z_contrast
-
-    def _diameters(
-        self,
-        data: NDArray[Any],
-        points: NDArray[np.int64],
-        offset: NDArray[np.float64],
-        expected: NDArray[np.float64],
-    ) -> NDArray[np.float64]:
+    def _peaks(self, block: Block, data: NDArray[np.float32]) -> tuple[NDArray[Any], ...]:
+        """Local maxima of the contrast: index in `data`, scale, contrast, sub-voxel offset."""
         from scimage.kernels import peaks, smooth
 
-        light = self._light
-        image = smooth.smooth(data, (light[0], light[1], light[2]))
-        shifted = points - np.array([w.size - 1 for w in light])
-        found = peaks.half_maximum_diameter(image, shifted, offset, expected, self.spacing_um)
-        return np.minimum(found, self.max_diameter_um)
+        bank, halo, cut = bank_of(self.scales), np.array(self.halo), np.array(self.cut)
+        none = np.empty((0, 3), dtype=np.int64), np.empty(0, dtype=np.int64)
+        found: list[tuple[NDArray[Any], ...]] = [(*none, np.empty(0), np.empty((0, 3)))]
+        z, y, x = block.core
+        # Chunks that were never written, or blank margins, answer 0 to every filter.
+        blank = not data.any() and cut.min() > 0
+        for begin in range(z.start, z.start if blank else z.stop, _PLANES):
+            core = slice(begin, min(begin + _PLANES, z.stop)), y, x
+            planes = Block(block.index, core, block.volume)
+            size = tuple(n + 2 for n in planes.shape)
+            best, which = np.empty(size, dtype=np.float32), np.empty(size, dtype=np.uint8)
+            smooth.highest_contrast(
+                data[begin - z.start :], halo - 1, bank.weights, bank.radii, bank.fine,
+                bank.coarse, bank.factor, best, which,
+            )  # fmt: skip
+            _blank_outside(best, planes, _NEIGHBOURS)
+            points = peaks.find_maxima(best, which, cut, _NEIGHBOURS)
+            here = tuple(points.T)
+            offset = peaks.subvoxel_offset(best, points)
+            place = points + halo - 1 + np.array([begin - z.start, 0, 0])
+            found.append((place, which[here].astype(np.int64), best[here].astype(float), offset))
+        return tuple(np.concatenate(columns) for columns in zip(*found, strict=True))
+
+    def _shape(
+        self, data: NDArray[np.float32], points: NDArray[np.int64], scale_of: NDArray[np.int64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Roundness in plane, and the fall of the signal to where the nucleus has ended in z."""
+        from scimage.kernels import peaks, smooth
+
+        bank = bank_of(self.scales)
+        steps = np.array([self._steps(s) for s in self.scales])[scale_of]
+        around = smooth.smoothed_around(
+            data, points, bank.fine[scale_of], steps, bank.weights, bank.radii
+        )
+        round_at = peaks.roundness(around, steps * np.array(self.spacing_um))
+        if not self.plane:
+            return round_at, np.full(len(points), np.inf)
+        return round_at, around[:, 1, 1, 1] - np.maximum(around[:, 0, 1, 1], around[:, 2, 1, 1])
 
     def merge(self, partials: Iterable[tuple[NDArray[Any], ...]]) -> Candidates:
         return Candidates.join(partials)
-
-
-def _curvature_step(scale: Scale, spacing_um: Spacing) -> Shape:
-    """A quarter of a diameter, at least one voxel; not along z."""
-    y, x = (max(1, round(scale.diameter_um / 4 / s)) for s in spacing_um[1:])
-    return 1, y, x
 
 
 def _blank_outside(response: NDArray[np.float32], block: Block, margin: Shape) -> None:

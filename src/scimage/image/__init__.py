@@ -1,5 +1,6 @@
 """An OME-Zarr image: read by regions, written whole, with its labels and tables."""
 
+from scimage.image.binning import BinnedVolume, volume_at
 from scimage.image.convert import convert
 from scimage.image.durable import digest_of, digest_of_file, write_file
 from scimage.image.leftovers import Leftover, leftovers
@@ -14,6 +15,7 @@ from scimage.image.workspace import ScratchVolume, Workspace, free_bytes, unfini
 from scimage.image.writer import NewImage, PixelSource, write_image
 
 __all__ = [
+    "BinnedVolume",
     "Channel",
     "Image",
     "LabelClass",
@@ -37,6 +39,7 @@ __all__ = [
     "open_image",
     "summarize",
     "unfinished_beside",
+    "volume_at",
     "write_file",
     "write_image",
     "write_ome_tiff",

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -101,7 +102,8 @@ class Level:
     """One pyramid level and its frame.
 
     `shape` is (z, y, x); `spacing_um` is None where the file does not tell it;
-    `translation_um` is the position of the centre of the first voxel.
+    `translation_um` is the position of the centre of the first voxel. Where `bins` (z, y, x) are
+    above 1, so many stored voxels are one, and shape and frame are of these larger voxels.
     """
 
     index: int
@@ -109,6 +111,22 @@ class Level:
     shape: tuple[int, int, int]
     spacing_um: tuple[float, float, float] | None
     translation_um: tuple[float, float, float]
+    bins: tuple[int, int, int] = (1, 1, 1)
+
+    def binned(self, working_um: float) -> Level:
+        """The same with the largest voxels, of whole numbers of stored ones, up to `working_um`."""
+        if self.spacing_um is None:
+            return self
+        # A spacing that divides the wanted one up to rounding does divide it.
+        bins = [max(1, math.floor(working_um / s * (1 + 1e-9))) for s in self.spacing_um]
+        frame = zip(self.shape, self.spacing_um, self.translation_um, bins, strict=True)
+        shape, spacing, translation = zip(
+            *((-(-n // b), s * b, t + s * (b - 1) / 2) for n, s, t, b in frame), strict=True
+        )
+        return Level(
+            self.index, self.path, _triple(shape), _triple(spacing), _triple(translation),
+            _triple(bins),
+        )  # fmt: skip
 
 
 class Image:
@@ -334,6 +352,11 @@ def open_image(path: str | Path) -> Image:
     where = as_address(path) if is_address(path) else str(path).rstrip("/") or "/"
     attributes, zarr_format = group_attributes(where)
     return Image(where, parse_metadata(where, attributes, zarr_format))
+
+
+def _triple(values: Sequence[Any]) -> tuple[Any, Any, Any]:
+    z, y, x = values
+    return z, y, x
 
 
 def _zyx(by_axis: dict[str, int]) -> tuple[int, int, int]:

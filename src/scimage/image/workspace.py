@@ -37,6 +37,9 @@ __all__ = ["ScratchVolume", "Workspace", "free_bytes", "unfinished_beside"]
 
 _log = logging.getLogger("scimage")
 
+# A block is read by its neighbours for their halos: in chunks, so that they decode few voxels more.
+_CHUNK_SIDE = 64
+
 
 @dataclass(frozen=True, slots=True)
 class ScratchVolume:
@@ -142,10 +145,13 @@ class Workspace:
     def volume(
         self, name: str, dtype: type, shape: tuple[int, int, int], block: tuple[int, int, int]
     ) -> ScratchVolume:
-        """Find or create an array whose chunks are the blocks, so that each has one writer."""
+        """Find or create an array whose shards are the blocks, so that each has one writer."""
         if not (self.folder / name / "zarr.json").exists():
-            chunk = tuple(min(b, n) for b, n in zip(block, shape, strict=True))
-            create_array(str(self.folder / name), shape=shape, dtype=dtype, chunk=chunk)
+            shard = [min(b, n) for b, n in zip(block, shape, strict=True)]
+            chunk = [_chunk_side(n) for n in shard]
+            create_array(
+                str(self.folder / name), shape=shape, dtype=dtype, chunk=chunk, shard=shard
+            )
         return ScratchVolume(str(self.folder), name, shape, np.dtype(dtype).name)
 
     def close(self, *, keep: bool) -> None:
@@ -155,6 +161,12 @@ class Workspace:
         self._ledger.close()
         if empty or not keep:
             discard(self.folder)
+
+
+def _chunk_side(side: int) -> int:
+    """The largest part of a block's side that is not above `_CHUNK_SIDE`, but not a sliver."""
+    parts = [n for n in range(_CHUNK_SIDE // 2, _CHUNK_SIDE + 1) if side % n == 0]
+    return max(parts, default=side)
 
 
 def _opened(file: Path) -> sqlite3.Connection:

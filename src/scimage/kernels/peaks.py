@@ -13,7 +13,6 @@ __all__ = [
     "ball_and_ring",
     "find_maxima",
     "half_maximum_diameter",
-    "keep_highest",
     "roundness",
     "subvoxel_offset",
     "suppress",
@@ -21,29 +20,6 @@ __all__ = [
 
 Shape = tuple[int, int, int]
 Spacing = tuple[float, float, float]
-
-
-@jit
-def keep_highest(
-    fine: NDArray[Any],
-    coarse: NDArray[Any],
-    factor: Any,
-    index: Any,
-    highest: NDArray[Any],
-    which: NDArray[Any],
-) -> None:
-    """Where ``(fine - coarse) * factor`` exceeds `highest`, put it there and `index` in `which`.
-
-    All arrays are (z, y, x) of one shape, float32 but for `which` (uint8).
-    """
-    for z in range(fine.shape[0]):
-        for y in range(fine.shape[1]):
-            a, b, best, of = fine[z, y], coarse[z, y], highest[z, y], which[z, y]
-            for x in range(a.size):
-                value = (a[x] - b[x]) * factor
-                higher = value > best[x]
-                best[x] = value if higher else best[x]
-                of[x] = index if higher else of[x]
 
 
 def find_maxima(
@@ -86,6 +62,12 @@ def _maxima(response, scale, cut, mz, my, mx, found):  # type: ignore[no-untyped
     for z in range(mz, response.shape[0] - mz):
         for y in range(my, response.shape[1] - my):
             row = response[z, y]
+            # Most rows hold nothing, which this tells of many voxels at once.
+            any_high = False
+            for x in range(row.size):
+                any_high |= row[x] >= lowest
+            if not any_high:
+                continue
             for x in range(mx, response.shape[2] - mx):
                 value = row[x]
                 # Not "<": a value that is no number is no maximum.
@@ -132,41 +114,40 @@ def subvoxel_offset(response: NDArray[Any], points: NDArray[Any]) -> NDArray[Any
     return out
 
 
-def roundness(
-    smoothed: NDArray[np.float32], points: NDArray[np.int64], step: Shape, spacing_um: Spacing
-) -> NDArray[np.float64]:
+@jit
+def roundness(samples: Any, steps_um: Any) -> Any:
     """Ratio of the smaller to the larger in-plane curvature at each point.
 
     1 for a disc, 0 for a ridge (a vessel, a fibre, a stripe), negative for a saddle or a pit.
-    `step` is the distance (z, y, x) in voxels over which differences are taken; `smoothed` must
-    reach that far around each point.
+
+    Parameters
+    ----------
+    samples
+        (n, 3, 3, 3) of float64: the smoothed image around each point, from
+        :func:`scimage.kernels.smooth.smoothed_around`; the middle plane is used.
+    steps_um
+        (n, 3): distance (z, y, x) between samples, in micrometres.
+
+    Returns
+    -------
+    (n,) of float64.
     """
-    out = np.empty(len(points), dtype=np.float64)
-    _roundness(smoothed, points, step[1], step[2], spacing_um[1], spacing_um[2], out)
-    return out
-
-
-@jit
-def _roundness(smoothed, points, y, x, sy, sx, out):  # type: ignore[no-untyped-def]
-    for i in range(points.shape[0]):
-        pz, py, px = points[i, 0], points[i, 1], points[i, 2]
-        plane = smoothed[pz]
-        c = np.float64(plane[py, px])
-        yy = (2 * c - plane[py - y, px] - plane[py + y, px]) / (y * sy) ** 2
-        xx = (2 * c - plane[py, px - x] - plane[py, px + x]) / (x * sx) ** 2
-        yx = (
-            np.float64(plane[py - y, px + x])
-            + plane[py + y, px - x]
-            - plane[py + y, px + x]
-            - plane[py - y, px - x]
-        ) / (4 * y * x * sy * sx)
+    out = np.empty(samples.shape[0], dtype=np.float64)
+    for i in range(samples.shape[0]):
+        p = samples[i, 1]
+        y, x = steps_um[i, 1], steps_um[i, 2]
+        yy = (2 * p[1, 1] - p[0, 1] - p[2, 1]) / y**2
+        xx = (2 * p[1, 1] - p[1, 0] - p[1, 2]) / x**2
+        yx = (p[0, 2] + p[2, 0] - p[2, 2] - p[0, 0]) / (4 * y * x)
         mean = (yy + xx) / 2
         half = np.sqrt(((yy - xx) / 2) ** 2 + yx**2)
         out[i] = (mean - half) / (mean + half) if mean + half > 0 else -1.0
+    return out
 
 
 def half_maximum_diameter(
     image: NDArray[np.float32],
+    light: tuple[NDArray[np.float32], NDArray[np.float32]],
     points: NDArray[np.int64],
     offsets: NDArray[np.float64],
     diameters_um: NDArray[np.float64],
@@ -181,7 +162,10 @@ def half_maximum_diameter(
     Parameters
     ----------
     image
-        (z, y, x) of float32, lightly smoothed; must reach 1.1 diameters around each centre.
+        (z, y, x) of float32; must reach 1.1 diameters, 2 voxels and the smoothing around each
+        centre.
+    light
+        Half kernels for y and x: by how much the plane is smoothed around each centre.
     points, offsets
         (n, 3) voxel of `image` that holds each centre, and the centre's offset from it in voxels;
         apart, because their sum would round differently in different blocks. The nearest plane in
@@ -199,6 +183,7 @@ def half_maximum_diameter(
     out = np.empty(len(points), dtype=np.float64)
     _half_maximum(
         image,
+        *light,
         points,
         offsets,
         diameters_um,
@@ -223,19 +208,48 @@ def _bilinear(plane, y, x, dy, dx):  # type: ignore[no-untyped-def]
 
 
 @jit
-def _half_maximum(image, points, offsets, diameters, sy, sx, sines, cosines, out):  # type: ignore[no-untyped-def]
+def _smoothed_patch(plane, y0, x0, wy, wx, across, patch):  # type: ignore[no-untyped-def]
+    """Fill `patch` with the smoothed plane, from row y0 and column x0 on; `across` is workspace."""
+    ry, rx = wy.size - 1, wx.size - 1
+    n = patch.shape[1]
+    across[:] = 0
+    for y in range(patch.shape[0] + 2 * ry):
+        into = across[y]
+        for k in range(-rx, rx + 1):
+            weight = np.float64(wx[abs(k)])
+            row = plane[y0 - ry + y, x0 + k : x0 + k + n]
+            for x in range(n):
+                into[x] += weight * row[x]
+    patch[:] = 0
+    for y in range(patch.shape[0]):
+        into = patch[y]
+        for k in range(-ry, ry + 1):
+            weight = np.float64(wy[abs(k)])
+            row = across[y + ry + k]
+            for x in range(n):
+                into[x] += weight * row[x]
+
+
+@jit
+def _half_maximum(  # type: ignore[no-untyped-def]
+    image, wy, wx, points, offsets, diameters, sy, sx, sines, cosines, out
+):
     steps = 34
     values = np.empty((sines.size, steps), dtype=np.float64)
     widths = np.empty(sines.size, dtype=np.float64)
     for i in range(points.shape[0]):
-        plane = image[points[i, 0] + int(np.floor(offsets[i, 0] + 0.5))]
         reach = 1.1 * diameters[i]
+        ny, nx = int(np.ceil(reach / sy)) + 1, int(np.ceil(reach / sx)) + 1
+        across = np.empty((2 * (ny + wy.size) + 1, 2 * nx + 2), dtype=np.float64)
+        plane = np.empty((2 * ny + 2, 2 * nx + 2), dtype=np.float64)
+        at = points[i, 0] + int(np.floor(offsets[i, 0] + 0.5))
+        _smoothed_patch(image[at], points[i, 1] - ny, points[i, 2] - nx, wy, wx, across, plane)
         for a in range(sines.size):
             for k in range(steps):
                 r = reach * k / (steps - 1)
                 dy = offsets[i, 1] + sines[a] * r / sy
                 dx = offsets[i, 2] + cosines[a] * r / sx
-                values[a, k] = _bilinear(plane, points[i, 1], points[i, 2], dy, dx)
+                values[a, k] = _bilinear(plane, ny, nx, dy, dx)
         outer = int(np.ceil(0.75 / 1.1 * (steps - 1)))
         background = np.percentile(values[:, outer:].copy(), 25)
         inner = max(1, int(steps * (1 / 6) / 1.1))
@@ -313,6 +327,7 @@ def _ball_and_ring(  # type: ignore[no-untyped-def]
     for i in range(points.shape[0]):
         r = radii[i]
         reach = r + gap + thick
+        ball, begin, end = r**2, (r + gap) ** 2, reach**2
         room = 1
         for a in range(3):
             p = points[i, a]
@@ -327,11 +342,11 @@ def _ball_and_ring(  # type: ignore[no-untyped-def]
                 zy2 = z2 + ((dy - offsets[i, 1]) * spacing[1]) ** 2
                 row = image[points[i, 0] + dz, points[i, 1] + dy]
                 for dx in range(first[2], last[2] + 1):
-                    d = np.sqrt(zy2 + ((dx - offsets[i, 2]) * spacing[2]) ** 2)
-                    if d <= r:
+                    d2 = zy2 + ((dx - offsets[i, 2]) * spacing[2]) ** 2
+                    if d2 <= ball:
                         total += row[points[i, 2] + dx]
                         in_ball += 1
-                    elif r + gap <= d <= reach:
+                    elif begin <= d2 <= end:
                         ring[in_ring] = row[points[i, 2] + dx]
                         in_ring += 1
         if in_ball == 0:
