@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -36,10 +37,13 @@ __all__ = [
     "PlaneLevelsPass",
     "ProfilePass",
     "RegionsPass",
+    "SmoothPass",
 ]
 
 Spacing = tuple[float, float, float]
 
+# From this bin on there are no numbers.
+_FINITE = 0xFF80
 # Bits of a mask volume: above the threshold, and that with its gaps bridged.
 ABOVE, CLOSED = 1, 2
 # Bits of the regions volume: what the border encloses and what not; tissue-free parts that lie
@@ -62,13 +66,12 @@ class Brightness:
     background: float = 0.0
     slope_px: Spacing = (0.0, 0.0, 0.0)
 
-    def evened(
-        self, values: NDArray[np.float32], block: Block, margin: Shape
-    ) -> NDArray[np.float32]:
-        """Values over core and margin as they would be at the depth of the volume's centre."""
+    def evened(self, bins: NDArray[np.uint16], block: Block, margin: Shape) -> NDArray[np.float32]:
+        """Grey levels of bins over core and margin, as at the depth of the volume's centre."""
+        values = _grey_levels()[bins]
         if not any(self.slope_px):
             return values
-        even = values - np.float32(self.background)
+        values -= np.float32(self.background)
         for axis, slope in enumerate(self.slope_px):
             if slope:
                 first = block.origin[axis] - margin[axis]
@@ -76,33 +79,26 @@ class Brightness:
                 factor = np.exp(-slope * (index - (block.volume[axis] - 1) / 2))
                 shape = [1, 1, 1]
                 shape[axis] = -1
-                even *= factor.astype(np.float32).reshape(shape)
-        return even + np.float32(self.background)
+                values *= factor.astype(np.float32).reshape(shape)
+        values += np.float32(self.background)
+        return values
+
+    def reaches(
+        self, bins: NDArray[np.uint16], threshold: float, block: Block, margin: Shape
+    ) -> NDArray[np.bool_]:
+        """Where the levels that :meth:`evened` gives are at least `threshold`."""
+        if any(self.slope_px):
+            return self.evened(bins, block, margin) >= np.float32(threshold)
+        # Grey levels ascend with their bins.
+        return bins >= np.searchsorted(_grey_levels()[:_FINITE], np.float32(threshold))
 
 
-def _smoothed(
-    window: Window, i: int, sigma_px: Spacing, margin: Shape, brightness: Brightness | None = None
-) -> NDArray[np.float32]:
-    """Input `i`, smoothed and evened out, over the core and a margin; NaN count as 0."""
-    from scimage.kernels import smooth
-
-    weights = tuple(smooth.gaussian_weights(s) for s in sigma_px)
-    halo = tuple(m + w.size - 1 for m, w in zip(margin, weights, strict=True))
-    data = window.read_numbers(i, (halo[0], halo[1], halo[2]))
-    if data.any():
-        values = smooth.smooth(data, (weights[0], weights[1], weights[2]))
-    else:
-        # Chunks that were never written, or blank margins: smoothing zeros gives zeros.
-        shape = (n + 2 * m for n, m in zip(window.block.shape, margin, strict=True))
-        values = np.zeros(tuple(shape), dtype=np.float32)
-    return values if brightness is None else brightness.evened(values, window.block, margin)
-
-
-def _smoothing_reach(sigma_px: Spacing) -> Shape:
-    from scimage.kernels import smooth
-
-    z, y, x = (smooth.gaussian_weights(s).size - 1 for s in sigma_px)
-    return z, y, x
+@cache
+def _grey_levels() -> NDArray[np.float32]:
+    """Grey level that each bin of a histogram stands for; they ascend up to `_FINITE`."""
+    levels = Histogram.sum_of([]).centres().astype(np.float32)
+    levels[:0x80] = -np.inf
+    return levels
 
 
 def _reach(radius_um: float, spacing_um: Spacing) -> Shape:
@@ -112,34 +108,78 @@ def _reach(radius_um: float, spacing_um: Spacing) -> Shape:
 
 
 @dataclass(frozen=True, slots=True)
-class HistogramPass(Pass[PackedHistogram, Histogram]):
-    """Histogram of a smoothed channel, where all of `within` have their bit."""
+class SmoothPass(Pass[PackedHistogram, Histogram]):
+    """Smooth a channel once for all sweeps; NaN count as 0.
+
+    Each voxel is kept as the bin that it falls into, 16 bits that are exact to half a percent:
+    thresholds come from histograms with these bins. The result is the histogram of all.
+    """
 
     channel: Readable
+    target: Writable
     sigma_px: Spacing
-    within: tuple[tuple[Readable, int], ...] = ()
-    brightness: Brightness | None = None
 
     @property
     def inputs(self) -> tuple[Readable, ...]:
-        return self.channel, *(volume for volume, _ in self.within)
+        return (self.channel,)
+
+    @property
+    def output(self) -> Writable:
+        return self.target
+
+    @property
+    def _weights(self) -> tuple[NDArray[np.float32], ...]:
+        from scimage.kernels import smooth
+
+        return tuple(smooth.gaussian_weights(s) for s in self.sigma_px)
 
     @property
     def halo(self) -> Shape:
-        return _smoothing_reach(self.sigma_px)
+        z, y, x = (w.size - 1 for w in self._weights)
+        return z, y, x
 
     @property
     def bytes_per_voxel(self) -> int:
-        return 24
+        return 16
+
+    def compute(self, window: Window) -> tuple[NDArray[np.uint16], PackedHistogram]:
+        from scimage.kernels import histogram, smooth
+
+        data = window.read_numbers(0, self.halo)
+        z, y, x = self._weights
+        # Chunks that were never written, or blank margins: smoothing zeros gives zeros.
+        shape = window.block.shape
+        values = smooth.smooth(data, (z, y, x)) if data.any() else np.zeros(shape, np.float32)
+        return histogram.bins_of(values).reshape(shape), Histogram.of(values).packed()
+
+    def merge(self, partials: Iterable[PackedHistogram]) -> Histogram:
+        return Histogram.sum_of(partials)
+
+
+@dataclass(frozen=True, slots=True)
+class HistogramPass(Pass[PackedHistogram, Histogram]):
+    """Histogram of smoothed levels, evened out, where all of `within` have their bit."""
+
+    levels: Readable
+    within: tuple[tuple[Readable, int], ...]
+    brightness: Brightness = Brightness()
+
+    @property
+    def inputs(self) -> tuple[Readable, ...]:
+        return self.levels, *(volume for volume, _ in self.within)
+
+    @property
+    def bytes_per_voxel(self) -> int:
+        return 16
 
     def compute(self, window: Window) -> tuple[None, PackedHistogram]:
         inside = np.ones(window.block.shape, dtype=bool)
         for i, (_, bit) in enumerate(self.within, start=1):
             inside &= (window.read(i) & bit) > 0
-        values = np.zeros(0, dtype=np.float32)
-        if inside.any():
-            values = _smoothed(window, 0, self.sigma_px, (0, 0, 0), self.brightness)[inside]
-        return None, Histogram.of(values).packed()
+            if not inside.any():
+                return None, Histogram.sum_of([]).packed()
+        values = self.brightness.evened(window.read(0), window.block, (0, 0, 0))
+        return None, Histogram.of(values[inside]).packed()
 
     def merge(self, partials: Iterable[PackedHistogram]) -> Histogram:
         return Histogram.sum_of(partials)
@@ -147,24 +187,19 @@ class HistogramPass(Pass[PackedHistogram, Histogram]):
 
 @dataclass(frozen=True, slots=True)
 class PlaneLevelsPass(Pass[tuple[PackedHistogram, ...], tuple[dict[int, Histogram], ...]]):
-    """Histograms of a smoothed channel inside a mask, for each plane across each of `axes`."""
+    """Histograms of smoothed levels inside a mask, for each plane across each of `axes`."""
 
-    channel: Readable
-    sigma_px: Spacing
+    levels: Readable
     mask: Readable
     axes: tuple[int, ...]
 
     @property
     def inputs(self) -> tuple[Readable, ...]:
-        return self.channel, self.mask
-
-    @property
-    def halo(self) -> Shape:
-        return _smoothing_reach(self.sigma_px)
+        return self.levels, self.mask
 
     @property
     def bytes_per_voxel(self) -> int:
-        return 48
+        return 16
 
     def compute(self, window: Window) -> tuple[None, tuple[PackedHistogram, ...]]:
         from scimage.kernels import histogram
@@ -172,13 +207,12 @@ class PlaneLevelsPass(Pass[tuple[PackedHistogram, ...], tuple[dict[int, Histogra
         inside = (window.read(1) & ABOVE) > 0
         if not inside.any():
             return None, ()
-        values = _smoothed(window, 0, self.sigma_px, (0, 0, 0))[inside]
-        bins = histogram.bins_of(values).astype(np.int64)
+        bins = window.read(0)
         parts = []
         for axis in self.axes:
-            plane = np.nonzero(inside)[axis] + window.block.origin[axis]
-            keys, counts = np.unique(plane << 16 | bins, return_counts=True)
-            parts.append((keys, counts.astype(np.int64)))
+            plane, level, counts = histogram.count_by_plane(bins, inside, axis)
+            keys: NDArray[Any] = plane + window.block.origin[axis] << 16 | level
+            parts.append((keys, counts))
         return None, tuple(parts)
 
     def merge(
@@ -203,44 +237,40 @@ def _add_by_plane(
 
 @dataclass(frozen=True, slots=True)
 class MaskPass(Pass[None, None]):
-    """Where a smoothed channel reaches a threshold, also with gaps bridged by a ball."""
+    """Where smoothed levels, evened out, reach a threshold, also with gaps bridged by a ball."""
 
-    channel: Readable
+    levels: Readable
     target: Writable
-    sigma_px: Spacing
     spacing_um: Spacing
     threshold: float
     closing_um: float = 0.0
-    brightness: Brightness | None = None
+    brightness: Brightness = Brightness()
 
     @property
     def inputs(self) -> tuple[Readable, ...]:
-        return (self.channel,)
+        return (self.levels,)
 
     @property
     def output(self) -> Writable:
         return self.target
 
     @property
-    def _margin(self) -> Shape:
+    def halo(self) -> Shape:
         once = _reach(self.closing_um, self.spacing_um)
         return reach_sum(once, once)
 
     @property
-    def halo(self) -> Shape:
-        return reach_sum(self._margin, _smoothing_reach(self.sigma_px))
-
-    @property
     def bytes_per_voxel(self) -> int:
-        return 40
+        return 16
 
     def compute(self, window: Window) -> tuple[NDArray[np.uint8], None]:
         from scimage.kernels import distance
 
-        above = _smoothed(window, 0, self.sigma_px, self._margin, self.brightness) >= self.threshold
+        bins = window.read(0, self.halo)
+        above = self.brightness.reaches(bins, self.threshold, window.block, self.halo)
+        bits = crop(above, self.halo) * np.uint8(ABOVE)
         closed = distance.closing(above, self.spacing_um, self.closing_um)
-        bits = above * np.uint8(ABOVE) | closed * np.uint8(CLOSED)
-        return crop(bits, self._margin), None
+        return bits | crop(closed, self.halo) * np.uint8(CLOSED), None
 
     def merge(self, partials: Iterable[None]) -> None:
         return None
@@ -248,16 +278,20 @@ class MaskPass(Pass[None, None]):
 
 @dataclass(frozen=True, slots=True)
 class RegionsPass(Pass[None, None]):
-    """Turn two sets of local labels into region bits, by tables of one small file a block."""
+    """Region bits of all components of two masks, by tables of one small file a block.
 
-    between_borders: Readable
-    without_tissue: Readable
+    A block labels its components as :class:`scimage.blocks.ComponentsPass` did, whose labels
+    were not kept: to label again is faster than to read.
+    """
+
+    border: Readable
+    tissue: Readable
     tables: str
     target: Writable
 
     @property
     def inputs(self) -> tuple[Readable, ...]:
-        return self.between_borders, self.without_tissue
+        return self.border, self.tissue
 
     @property
     def output(self) -> Writable:
@@ -268,10 +302,13 @@ class RegionsPass(Pass[None, None]):
         return 12
 
     def compute(self, window: Window) -> tuple[NDArray[np.uint8], None]:
+        from scimage.kernels import components
+
         bits = np.zeros(window.block.shape, dtype=np.uint8)
-        for i in range(2):
+        for i, lacking in enumerate((CLOSED, ABOVE)):
             table = np.load(table_path(self.tables, i, window.block.index), allow_pickle=False)
-            bits |= table[window.read(i)]
+            labels, _ = components.label_components((window.read(i) & lacking) == 0)
+            bits |= table[labels]
         return bits, None
 
     def merge(self, partials: Iterable[None]) -> None:
@@ -300,7 +337,6 @@ class AssignPass(Pass[None, None]):
     border: Readable
     regions: Readable
     target: Writable | None
-    sigma_px: Spacing
     spacing_um: Spacing
     gap_um: float
     border_width_um: float
@@ -308,7 +344,7 @@ class AssignPass(Pass[None, None]):
     edge_um: float
     cavity_known: bool
     canal_um: float
-    brightness: Brightness | None = None
+    brightness: Brightness = Brightness()
 
     @property
     def inputs(self) -> tuple[Readable, ...]:
@@ -319,21 +355,17 @@ class AssignPass(Pass[None, None]):
         return self.target
 
     @property
-    def _margin(self) -> Shape:
+    def halo(self) -> Shape:
         lengths = (max(self.border_width_um, self.canal_um), max(self.gap_um, self.edge_um))
         near, far = (_reach(r, self.spacing_um) for r in lengths)
         return reach_sum(near, far)
-
-    @property
-    def halo(self) -> Shape:
-        return reach_sum(self._margin, _smoothing_reach(self.sigma_px))
 
     @property
     def bytes_per_voxel(self) -> int:
         return 40
 
     def compute(self, window: Window) -> tuple[NDArray[np.uint8], None]:
-        margin = self._margin
+        margin = self.halo
         all_tissue = (window.read(1, margin) & ABOVE) > 0
         tissue = crop(all_tissue, margin)
         core = np.where(tissue, LabelValue.SPARED_TISSUE, LabelValue.BACKGROUND).astype(np.uint8)
@@ -356,8 +388,7 @@ class AssignPass(Pass[None, None]):
         """
         from scimage.kernels import distance
 
-        eroded = distance.erosion(~tissue, self.spacing_um, self.canal_um / 2)
-        wide = distance.dilation(eroded, self.spacing_um, self.canal_um / 2)
+        wide = distance.opening(~tissue, self.spacing_um, self.canal_um / 2)
         return ((regions & OPEN) > 0) & ~wide
 
     def _lesion(
@@ -366,15 +397,17 @@ class AssignPass(Pass[None, None]):
         """Lesion and border over core and margin."""
         from scimage.kernels import distance
 
-        bits = window.read(2, self._margin)
-        gfap = _smoothed(window, 0, self.sigma_px, self._margin, self.brightness)
+        bits = window.read(2, self.halo)
         border, bridged = (bits & ABOVE) > 0, (bits & (ABOVE | CLOSED)) == CLOSED
         lesion, outside = (regions & ENCLOSED) > 0, (regions & EXTERIOR) > 0
         inner = distance.distance_within(lesion, self.spacing_um, self.gap_um)
         outer = distance.distance_within(outside, self.spacing_um, self.gap_um)
         lesion |= bridged & tissue & (inner < outer)
         edge = distance.dilation(border, self.spacing_um, self.edge_um)
-        edge &= lesion & (gfap >= self.inner_threshold)
+        edge &= lesion
+        if edge.any():
+            levels = window.read(0, self.halo)
+            edge &= self.brightness.reaches(levels, self.inner_threshold, window.block, self.halo)
         lesion &= ~edge
         near = distance.dilation(lesion, self.spacing_um, self.border_width_um)
         return lesion, (border & near) | edge

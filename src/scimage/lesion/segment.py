@@ -21,6 +21,7 @@ from scimage.image import (
     ResultStore,
     ScratchVolume,
     naming_storage,
+    volume_at,
 )
 from scimage.lesion.classes import LABEL_CLASSES
 from scimage.lesion.levels import (
@@ -46,6 +47,7 @@ from scimage.lesion.passes import (
     PlaneLevelsPass,
     ProfilePass,
     RegionsPass,
+    SmoothPass,
     table_path,
 )
 from scimage.progress import Report, silent
@@ -150,7 +152,7 @@ def segment_lesion(
     """
     store = ResultStore.beside(image, output)
     store.refuse_existing(_MEMBERS, overwrite=overwrite)
-    level = image.level_near(parameters.working_um)
+    level = _level(image, parameters)
     frame = level.spacing_um or image.spacing_um, level.translation_um
     stages, chunk = lesion_stages(image, parameters)
     axis = "zyx".index(parameters.rostrocaudal_axis)
@@ -191,37 +193,41 @@ def lesion_stages(
     ChannelError, SpacingError
         The message says what to do.
     """
-    spacing = image.spacing_um
-    level = image.level_near(parameters.working_um)
-    spacing = level.spacing_um or spacing
-    gfap = image.volume(parameters.gfap, level.index)
+    full = image.spacing_um
+    level = _level(image, parameters)
+    spacing = level.spacing_um or full
+    gfap = volume_at(image, parameters.gfap, level)
     own = parameters.tissue is not None
-    tissue = image.volume(parameters.tissue if own else parameters.gfap, level.index)  # type: ignore[arg-type]
     sigma = _triple([parameters.smoothing_um / s for s in spacing])
     along = "zyx".index(parameters.rostrocaudal_axis)
     across = tuple(a for a in range(3) if a != along)
-    bits, parts = (ScratchVolume("", n, gfap.shape, t) for n, t in (("", "uint8"), ("", "uint32")))
+    bits, levels = (ScratchVolume("", "", gfap.shape, t) for t in ("uint8", "uint16"))
     inside = ((bits, ABOVE),)
-    stages: dict[str, Pass[Any, Any]] = {}
-    if parameters.tissue_threshold is None:
-        stages["tissue levels"] = HistogramPass(tissue, sigma)
-    stages["tissue"] = MaskPass(tissue, bits, sigma, spacing, math.inf)
+    stages: dict[str, Pass[Any, Any]] = {"GFAP": SmoothPass(gfap, levels, sigma)}
+    if parameters.tissue is not None:
+        tissue = volume_at(image, parameters.tissue, level)
+        stages["all tissue"] = SmoothPass(tissue, levels, sigma)
+    stages["tissue"] = MaskPass(levels, bits, spacing, math.inf)
     if parameters.light_loss == "evened":
-        stages["GFAP background"] = HistogramPass(gfap, sigma)
-        stages["GFAP by depth"] = PlaneLevelsPass(gfap, sigma, bits, across)
-    stages["GFAP levels"] = HistogramPass(gfap, sigma, inside)
-    stages["border"] = MaskPass(gfap, bits, sigma, spacing, math.inf, parameters.gap_um)
-    stages["components"] = ComponentsPass(bits, CLOSED, parts)
-    stages["holes"] = ComponentsPass(bits, ABOVE, parts)
-    stages["regions"] = RegionsPass(parts, parts, "", bits)
-    stages["core level"] = HistogramPass(gfap, sigma, (*inside, *inside))
+        stages["GFAP by depth"] = PlaneLevelsPass(levels, bits, across)
+    stages["GFAP levels"] = HistogramPass(levels, inside)
+    stages["border"] = MaskPass(levels, bits, spacing, math.inf, parameters.gap_um)
+    stages["components"] = ComponentsPass(bits, CLOSED)
+    stages["holes"] = ComponentsPass(bits, ABOVE)
+    stages["regions"] = RegionsPass(bits, bits, "", bits)
+    stages["core level"] = HistogramPass(levels, (*inside, *inside))
     stages["assign"] = AssignPass(
-        gfap, bits, bits, bits, bits, sigma, spacing, parameters.gap_um,
+        levels, bits, bits, bits, bits, spacing, parameters.gap_um,
         parameters.border_width_um, math.inf, 2 * parameters.smoothing_um, own,
         parameters.canal_um,
     )  # fmt: skip
     stages["measure"] = ProfilePass(bits, along)
     return stages, gfap.chunk
+
+
+def _level(image: Image, parameters: LesionParameters) -> Level:
+    """The coarsest level that is fine enough; voxels finer than that are averaged."""
+    return image.level_near(parameters.working_um).binned(parameters.working_um)
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,15 +250,16 @@ class _Steps:
 
     def segment(self) -> _Found:
         """All sweeps up to the label image."""
-        tissue_threshold, tissue = self.tissue()
-        brightness = self.brightness(tissue)
-        border_threshold, plateau, border = self.border(tissue, brightness)
+        gfap, everywhere = self.smoothed("GFAP")
+        tissue_threshold, tissue = self.tissue(gfap, everywhere)
+        brightness = self.brightness(gfap, tissue, everywhere)
+        border_threshold, plateau, border = self.border(gfap, tissue, brightness)
         regions = self.regions(border, tissue)
         inside = ((regions, ENCLOSED), (tissue, ABOVE))
-        core = self.sweep("core level", within=inside, brightness=brightness)
+        core = self.sweep("core level", levels=gfap, within=inside, brightness=brightness)
         labels = self.run.volume("labels", np.uint8)
         self.sweep(
-            "assign", tissue=tissue, border=border, regions=regions, target=labels,
+            "assign", gfap=gfap, tissue=tissue, border=border, regions=regions, target=labels,
             brightness=brightness, inner_threshold=inner_level(core, plateau, border_threshold),
         )  # fmt: skip
         return _Found(labels, tissue_threshold, border_threshold, brightness.slope_px)
@@ -263,23 +270,29 @@ class _Steps:
         pass_: Any = self.stages[stage]
         return self.run.sweep(stage, replace(pass_, **known_by_now))
 
-    def tissue(self) -> tuple[float, ScratchVolume]:
+    def smoothed(self, stage: str) -> tuple[ScratchVolume, Histogram]:
+        """Levels of a smoothed channel, and their histogram."""
+        levels = self.run.volume(f"levels of {stage}", np.uint16)
+        return levels, self.sweep(stage, target=levels)
+
+    def tissue(self, gfap: ScratchVolume, of_gfap: Histogram) -> tuple[float, ScratchVolume]:
         """Threshold and mask of tissue."""
+        own = self.parameters.tissue is not None
+        levels, histogram = self.smoothed("all tissue") if own else (gfap, of_gfap)
         threshold = self.parameters.tissue_threshold
         if threshold is None:
-            levels = self.sweep("tissue levels")
-            own = self.parameters.tissue is not None
-            threshold = half_way(levels) if own else half_way_of_three(levels)
+            threshold = half_way(histogram) if own else half_way_of_three(histogram)
         mask = self.run.volume("tissue", np.uint8)
-        self.sweep("tissue", target=mask, threshold=threshold)
+        self.sweep("tissue", levels=levels, target=mask, threshold=threshold)
         return threshold, mask
 
-    def brightness(self, tissue: ScratchVolume) -> Brightness:
+    def brightness(
+        self, gfap: ScratchVolume, tissue: ScratchVolume, everywhere: Histogram
+    ) -> Brightness:
         """How GFAP dims across the cord, from intact tissue plane by plane."""
         if self.parameters.light_loss == "as_is":
             return Brightness()
-        everywhere = self.sweep("GFAP background")
-        planes = self.sweep("GFAP by depth", mask=tissue)
+        planes = self.sweep("GFAP by depth", levels=gfap, mask=tissue)
         inside = Histogram.sum_of(h.packed() for h in planes[0].values())
         outside = Histogram(everywhere.counts - inside.counts)
         # Where the image ends with the tissue, what lies outside it is no background.
@@ -291,24 +304,23 @@ class _Steps:
         return Brightness(background, _triple(slopes))
 
     def border(
-        self, tissue: ScratchVolume, brightness: Brightness
+        self, gfap: ScratchVolume, tissue: ScratchVolume, brightness: Brightness
     ) -> tuple[float, float, ScratchVolume]:
         """Threshold, plateau and mask of dense GFAP."""
-        levels = self.sweep("GFAP levels", within=((tissue, ABOVE),), brightness=brightness)
+        inside = ((tissue, ABOVE),)
+        levels = self.sweep("GFAP levels", levels=gfap, within=inside, brightness=brightness)
         intact, plateau = intact_and_dense(levels)
         threshold = self.parameters.border_threshold
         if threshold is None:
             threshold = (intact + plateau) / 2
         mask = self.run.volume("border", np.uint8)
-        self.sweep("border", target=mask, threshold=threshold, brightness=brightness)
+        self.sweep("border", levels=gfap, target=mask, threshold=threshold, brightness=brightness)
         return threshold, plateau, mask
 
     def regions(self, border: ScratchVolume, tissue: ScratchVolume) -> ScratchVolume:
         """Which voxels the border encloses, which lie outside it, and which are holes in tissue."""
-        between = self.run.volume("between", np.uint32)
-        without = self.run.volume("without", np.uint32)
-        by_border = self.sweep("components", mask=border, target=between)
-        by_tissue = self.sweep("holes", mask=tissue, target=without)
+        by_border = self.sweep("components", mask=border)
+        by_tissue = self.sweep("holes", mask=tissue)
         voxel_mm3 = math.prod(self.stages["border"].spacing_um) * 1e-9  # type: ignore[attr-defined]
         enclosed = ~by_border.touches.any(axis=1)
         enclosed &= by_border.voxels * voxel_mm3 >= self.parameters.min_lesion_mm3
@@ -323,10 +335,7 @@ class _Steps:
         dark = np.asarray(HOLE * hole + OPEN * opening, dtype=np.uint8)
         _save_tables(tables, 1, by_tissue, dark)
         regions = self.run.volume("regions", np.uint8)
-        self.sweep(
-            "regions", between_borders=between, without_tissue=without, tables=tables,
-            target=regions,
-        )  # fmt: skip
+        self.sweep("regions", border=border, tissue=tissue, tables=tables, target=regions)
         return regions
 
 
@@ -363,6 +372,7 @@ def _write_tables(
         "border_threshold": _finite(result.border_threshold),
         "gfap_decay_px": list(result.decay_px),
         "level": result.level.index,
+        "bins": list(result.level.bins),
         "spacing_um": list(result.profile.spacing_um),
         "spacing_origin": image.spacing_origin,
     }
