@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 from scimage.kernels._jit import jit
 
 __all__ = [
+    "bank",
     "contrasts",
     "convolve",
+    "convolve_differences",
     "derivative_weights",
     "gaussian_weights",
     "highest_contrast",
@@ -128,6 +130,28 @@ def convolve(source: Any, at: Any, step: Any, weights: Any, radius: Any, out: An
             b1 = source[centre + far : centre + far + m]
             for i in range(m):
                 into[i] = into[i] + w1 * (a1[i] + b1[i])
+
+
+@jit
+def convolve_differences(
+    source: Any, at: Any, step: Any, weights: Any, radius: Any, out: Any, n: Any
+) -> None:
+    """The same as :func:`convolve` with differences, what lies after less what lies before."""
+    for begin in range(0, n, _PIECE):
+        m = min(_PIECE, n - begin)
+        into = out[begin : begin + m]
+        centre = at + begin + radius * step
+        for k in range(1, radius + 1):
+            w = weights[k]
+            far = k * step
+            a = source[centre - far : centre - far + m]
+            b = source[centre + far : centre + far + m]
+            if k == 1:
+                for i in range(m):
+                    into[i] = w * (b[i] - a[i])
+            else:
+                for i in range(m):
+                    into[i] = into[i] + w * (b[i] - a[i])
 
 
 @jit

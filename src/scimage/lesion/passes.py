@@ -400,9 +400,11 @@ class AssignPass(Pass[None, None]):
         bits = window.read(2, self.halo)
         border, bridged = (bits & ABOVE) > 0, (bits & (ABOVE | CLOSED)) == CLOSED
         lesion, outside = (regions & ENCLOSED) > 0, (regions & EXTERIOR) > 0
-        inner = distance.distance_within(lesion, self.spacing_um, self.gap_um)
-        outer = distance.distance_within(outside, self.spacing_um, self.gap_um)
-        lesion |= bridged & tissue & (inner < outer)
+        taken = bridged & tissue
+        here = _around(taken, _reach(self.gap_um, self.spacing_um))
+        inner = distance.distance_within(lesion[here], self.spacing_um, self.gap_um)
+        outer = distance.distance_within(outside[here], self.spacing_um, self.gap_um)
+        lesion[here] |= taken[here] & (inner < outer)
         edge = distance.dilation(border, self.spacing_um, self.edge_um)
         edge &= lesion
         if edge.any():
@@ -414,6 +416,17 @@ class AssignPass(Pass[None, None]):
 
     def merge(self, partials: Iterable[None]) -> None:
         return None
+
+
+def _around(mask: NDArray[np.bool_], reach: Shape) -> tuple[slice, slice, slice]:
+    """The smallest box that holds all of a mask and `reach` voxels around it."""
+    spans = []
+    for axis, r in enumerate(reach):
+        others = tuple(a for a in range(3) if a != axis)
+        held = np.flatnonzero(mask.any(axis=others))
+        first, last = (int(held[0]), int(held[-1])) if held.size else (r, -1 - r)
+        spans.append(slice(max(0, first - r), max(0, last + r + 1)))
+    return spans[0], spans[1], spans[2]
 
 
 @dataclass(frozen=True, slots=True)
