@@ -104,7 +104,7 @@ def _along(kind, source, at, step, weights, radius, derived, out, n):  # type: i
 
 @jit
 def _slope_of_plane(data, z, axis, weights, radii, derived, rows, columns, out):  # type: ignore[no-untyped-def]
-    """The derivative along `axis` in one plane, to `out` (flat), whose rows are as long as data's."""
+    """The derivative along `axis` in one plane, to `out` (flat) with rows as long as in `data`."""
     _, ny, nx = data.shape
     n_rows = ny - 2 * radii[1]
     n = n_rows * nx - 2 * radii[2]
