@@ -32,18 +32,15 @@ def parts_of(mask, block):
     labels, parts = {}, []
     for b in BlockGrid(mask.shape, block):
         local, n = oracle.label_components(mask[b.core])
-        voxels, first = oracle.measure_components(local, n)
-        place = np.stack(np.unravel_index(first, b.shape), axis=1) + np.array(b.origin)
-        at_face = [
-            [s.start == 0, s.stop == size] for s, size in zip(b.core, mask.shape, strict=True)
-        ]
-        touches = oracle.reached_faces(local, n) & np.array(at_face).ravel()
-        flat = np.ravel_multi_index(tuple(place.T), mask.shape).astype(np.int64)
+        table = oracle.measure_labels(local, n, mask.shape, b.origin)
         labels[b.index] = local
-        parts.append(
-            BlockComponents(b.index, voxels, flat, touches, faces_of(local.astype(np.uint32)))
-        )
+        parts.append(BlockComponents(b.index, table, faces_of(local.astype(np.uint32))))
     return labels, parts
+
+
+def table_of(voxels, first):
+    """A table of one component, of which nothing else matters."""
+    return np.array([[voxels, first, *[0] * 6, *[1] * 3]])
 
 
 def assembled(mask, block, labels, merged):
@@ -56,11 +53,13 @@ def assembled(mask, block, labels, merged):
 def check(mask, block, order=None):
     labels, parts = parts_of(mask, block)
 
-    merged = merge_components(parts if order is None else [parts[i] for i in order(len(parts))])
+    merged = merge_components(
+        parts if order is None else [parts[i] for i in order(len(parts))], mask.shape
+    )
 
     expected, n = oracle.label_components(mask)
     np.testing.assert_array_equal(assembled(mask, block, labels, merged), expected)
-    np.testing.assert_array_equal(merged.voxels[1:], np.bincount(expected.ravel())[1:])
+    np.testing.assert_array_equal(merged.table[1:], oracle.measure_labels(expected, n))
     np.testing.assert_array_equal(merged.touches[1:], oracle.reached_faces(expected, n))
     assert merged.voxels[0] == 0
     assert not merged.touches[0].any()
@@ -131,7 +130,7 @@ def test_components_are_numbered_by_their_first_voxel_and_not_by_their_block():
     mask[0, 3, 7] = True
     _, parts = parts_of(mask, (2, 4, 4))
 
-    merged = merge_components(parts)
+    merged = merge_components(parts, mask.shape)
 
     assert merged.component[0, 0, 0].tolist() == [0, 2]
     assert merged.component[0, 0, 1].tolist() == [0, 1]
@@ -147,13 +146,13 @@ def test_the_order_of_the_blocks_does_not_matter(seed, block):
 
 def test_first_voxels_beyond_32_bits_keep_their_order():
     faces = faces_of(np.ones((1, 1, 1), dtype=np.uint32))
-    none = np.zeros((1, 6), dtype=bool)
+    volume = (2**20, 2**20, 2**20)
     parts = [
-        BlockComponents((2 * i, 0, 0), np.array([2**40]), np.array([first]), none, faces)
+        BlockComponents((2 * i, 0, 0), table_of(2**40, first), faces)
         for i, first in enumerate([2**45, 2**33, 2**33 - 1])
     ]
 
-    merged = merge_components(parts)
+    merged = merge_components(parts, volume)
 
     assert [merged.component[2 * i, 0, 0][1] for i in range(3)] == [3, 2, 1]
     assert merged.voxels.tolist() == [0, 2**40, 2**40, 2**40]
@@ -178,6 +177,10 @@ class Stored:
     def shape(self):
         return self.data.shape
 
+    @property
+    def dtype(self):
+        return self.data.dtype.name
+
     def read(self, region):
         return self.data[region].copy()
 
@@ -200,13 +203,49 @@ def test_the_pass_finds_the_components_of_the_whole_in_any_division_and_order(da
     merged = pass_.merge(unpack(p) for p in data.draw(st.permutations(packed)))
 
     expected, n = oracle.label_components((bits & 2) == 0)
-    voxels, first = oracle.measure_components(expected, n)
     np.testing.assert_array_equal(assembled(bits, block, labels, merged), expected)
-    assert merged.voxels.tolist() == [0, *voxels]
-    assert merged.first.tolist() == [-1, *first]
+    np.testing.assert_array_equal(merged.table[1:], oracle.measure_labels(expected, n))
     np.testing.assert_array_equal(merged.touches[1:], oracle.reached_faces(expected, n))
     assert all(local.dtype == np.uint32 for local in labels.values())
     assert all(table.dtype == np.int64 for table in merged.component.values())
+
+
+@given(data=st.data(), block=BLOCKS, dtype=st.sampled_from([np.uint8, np.uint16, np.int16]))
+def test_intensities_of_any_division_are_those_of_the_whole(data, block, dtype):
+    shape = data.draw(st.tuples(*[st.integers(1, 8)] * 3))
+    bits = data.draw(hnp.arrays(np.uint8, shape, elements=st.integers(0, 1)))
+    intensity = data.draw(hnp.arrays(dtype, shape))
+    pass_ = ComponentsPass(Stored(bits), 1, None, Stored(intensity))
+
+    _, packed = computed(pass_, BlockGrid(shape, block))
+    merged = pass_.merge(map(unpack, packed))
+
+    expected, n = oracle.label_components(bits == 0)
+    sums = [sum(intensity[expected == i + 1].tolist()) for i in range(n)]
+    if n:
+        assert merged.intensity.tolist() == [0, *sums]
+    np.testing.assert_array_equal(merged.table[1:, :11], oracle.measure_labels(expected, n))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.int64])
+def test_intensities_whose_sums_would_depend_on_the_division_are_refused(dtype):
+    bits = np.zeros((1, 1, 1), dtype=np.uint8)
+
+    with pytest.raises(UsageError, match=r"integers of at most 32 bits.* as it was stored"):
+        ComponentsPass(Stored(bits), 1, None, Stored(bits.astype(dtype)))
+
+
+def test_components_know_their_centroids_bounds_and_faces():
+    mask = np.zeros((6, 7, 8), dtype=bool)
+    mask[1:4, 0:2, 2:8] = True
+    _, parts = parts_of(mask, (2, 3, 4))
+
+    merged = merge_components(parts, mask.shape)
+
+    assert np.isnan(merged.centroid[0]).all()
+    assert merged.centroid[1].tolist() == [2.0, 0.5, 4.5]
+    assert merged.bounds.tolist() == [[[0, 0]] * 3, [[1, 4], [0, 2], [2, 8]]]
+    assert merged.touches.tolist() == [[False] * 6, [False, False, True, False, False, True]]
 
 
 def test_blocks_of_more_than_2_to_the_16_labels_are_joined_label_by_label():
@@ -222,7 +261,7 @@ def test_blocks_of_more_than_2_to_the_16_labels_are_joined_label_by_label():
 
 
 def test_no_blocks_have_no_components():
-    merged = merge_components([])
+    merged = merge_components([], (4, 4, 4))
 
     assert merged.component == {}
     assert merged.voxels.tolist() == [0]
@@ -236,7 +275,7 @@ def test_more_components_than_fit_in_memory_are_refused_before_more_is_read(monk
     read = []
 
     with pytest.raises(UsageError, match=f"more than {limit} separate .* raise the threshold"):
-        merge_components(read.append(part) or part for part in parts)
+        merge_components((read.append(part) or part for part in parts), (4, 4, 4))
 
     assert len(read) == limit + 1
 
@@ -245,18 +284,18 @@ def test_as_many_components_as_fit_in_memory_are_merged(monkeypatch):
     monkeypatch.setattr("scimage.blocks.components._MOST_COMPONENTS", 32)
     _, parts = parts_of(np.indices((4, 4, 4)).sum(axis=0) % 2 == 0, (1, 1, 2))
 
-    assert merge_components(parts).voxels.tolist() == [0] + 32 * [1]
+    assert merge_components(parts, (4, 4, 4)).voxels.tolist() == [0] + 32 * [1]
 
 
 def test_merging_holds_no_faces_that_both_neighbours_have_shown():
     noise = np.random.default_rng(0).integers(1, 3, (1, 256, 256), dtype=np.uint32)
     faces = faces_of(noise, at_border=(False, False, True, True, True, True))
-    two = np.ones(2, dtype=np.int64)
+    two = np.repeat(table_of(1, 1), 2, axis=0)
     held = []
 
     def parts(n):
         for i in range(n):
-            part = BlockComponents((i, 0, 0), two, two, np.zeros((2, 6), dtype=bool), faces)
+            part = BlockComponents((i, 0, 0), two, faces)
             yield BlockComponents(*unpack(pack(part.packed())))
         gc.collect()
         held.append(tracemalloc.get_traced_memory()[0])
@@ -264,7 +303,7 @@ def test_merging_holds_no_faces_that_both_neighbours_have_shown():
     tracemalloc.start()
     try:
         for n in (4, 24):
-            merge_components(parts(n))
+            merge_components(parts(n), (n, 256, 256))
     finally:
         tracemalloc.stop()
 
@@ -340,8 +379,7 @@ def test_components_of_a_volume_beyond_2_to_the_33_voxels_are_numbered_and_measu
 
 
 def test_an_empty_block_is_not_labelled_and_sends_next_to_nothing(monkeypatch):
-    monkeypatch.setattr("scimage.kernels.components._label", None)
-    monkeypatch.setattr("scimage.kernels.components._measure", None)
+    monkeypatch.setattr("scimage.kernels.components._count_runs", None)
     pass_ = ComponentsPass(Boxes(), 1, None)
     block = next(blocks_around((640, 640, 500), (641, 641, 501)))
 
@@ -353,15 +391,17 @@ def test_an_empty_block_is_not_labelled_and_sends_next_to_nothing(monkeypatch):
     assert len(pack(partial)) < 400
 
 
+@pytest.mark.parametrize("measured", [False, True])
 @pytest.mark.parametrize("density", [0.0, 0.3, 1.0, None])
-def test_a_block_needs_no_more_memory_than_is_planned(density):
+def test_a_block_needs_no_more_memory_than_is_planned(density, measured):
     shape = (40, 40, 40)
     mask = (
         np.random.default_rng(0).random(shape) < density
         if density is not None
         else (np.indices(shape).sum(axis=0) % 2 == 0)
     )
-    pass_ = ComponentsPass(Stored((~mask).astype(np.uint8)), 1, None)
+    intensity = Stored(np.ones(shape, dtype=np.uint32)) if measured else None
+    pass_ = ComponentsPass(Stored((~mask).astype(np.uint8)), 1, None, intensity)
     window = Window(next(iter(BlockGrid(shape, shape))), pass_.inputs)
     pass_.compute(window)
 

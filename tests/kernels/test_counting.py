@@ -13,7 +13,9 @@ from scimage.kernels.histogram import BINS, bins_of, count
 from scimage.kernels.profile import count_by_section
 
 
-@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int16, np.float32, np.float64])
+@pytest.mark.parametrize(
+    "dtype", [np.bool_, np.uint8, np.int8, np.uint16, np.int16, np.uint32, np.float32, np.float64]
+)
 def test_values_of_every_dtype_fall_into_the_bins_of_their_upper_bits(dtype):
     values = np.random.default_rng(0).normal(0, 120, (5, 7, 11))
     values = (values if np.issubdtype(dtype, np.floating) else np.abs(values) % 250).astype(dtype)
@@ -29,6 +31,24 @@ def test_negative_int16_values_are_counted_below_zero():
 
     assert counts[: BINS // 2].sum() == 2
     assert counts.sum() == 5
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int8, np.uint16, np.int16])
+def test_every_number_of_a_short_integer_type_has_the_bin_of_its_bits(dtype):
+    limits = np.iinfo(dtype)
+    values = np.arange(limits.min, limits.max + 1).astype(dtype)
+
+    np.testing.assert_array_equal(count(values), histogram_oracle.count(values))
+    assert bins_of(values).tolist() == [bin_by_bits(v) for v in values.tolist()]
+
+
+@pytest.mark.parametrize("dtype", [np.uint16, np.float32])
+@pytest.mark.parametrize("order", ["transposed", "reversed", "strided"])
+def test_memory_layout_does_not_matter(dtype, order):
+    values = np.random.default_rng(2).integers(0, 999, (5, 6, 7)).astype(dtype)
+    view = {"transposed": values.T, "reversed": values[::-1], "strided": values[::2, :, ::3]}
+
+    np.testing.assert_array_equal(count(view[order]), histogram_oracle.count(view[order]))
 
 
 def test_values_that_are_not_finite_are_not_counted():

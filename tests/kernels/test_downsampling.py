@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import oracles.downsample as oracle
-from scimage.kernels.downsample import block_mode, block_sum, rounded_mean
+from scimage.kernels.downsample import block_mean, block_mode, block_sum, rounded_mean
 
 FACTORS = [(1, 1, 1), (1, 2, 2), (2, 2, 2), (2, 1, 1), (3, 2, 5), (1, 4, 3), (9, 9, 9)]
 SHAPES = [(4, 6, 8), (5, 7, 3), (1, 9, 2), (1, 1, 1), (2, 1, 7)]
@@ -49,6 +49,46 @@ def test_integer_means_are_exact_and_rounded_half_up(dtype, factors):
 
     assert means.dtype == dtype
     np.testing.assert_array_equal(means, oracle.block_mean(image, factors))
+
+
+@pytest.mark.parametrize("dtype", [np.bool_, *LIMITS, np.uint32])
+@pytest.mark.parametrize("factors", FACTORS)
+@pytest.mark.parametrize("shape", SHAPES)
+def test_means_at_once_are_those_of_sums(shape, factors, dtype):
+    image = image_of(shape, np.float32, seed=2).clip(0, 1e3).astype(dtype)
+
+    means = block_mean(image, factors)
+
+    assert means.dtype == dtype
+    np.testing.assert_array_equal(means, oracle.block_mean(image, factors))
+
+
+@pytest.mark.parametrize("dtype", LIMITS)
+@pytest.mark.parametrize("factors", [(2, 2, 2), (3, 3, 3), (40, 40, 40)])
+@pytest.mark.parametrize("limit", [0, 1])
+def test_means_of_saturated_images_do_not_overflow(dtype, factors, limit):
+    image = np.full((40, 40, 41), LIMITS[dtype][limit], dtype=dtype)
+
+    assert np.unique(block_mean(image, factors)).tolist() == [LIMITS[dtype][limit]]
+
+
+def test_float_means_at_once_are_those_of_sums_to_the_bit():
+    image = image_of((5, 7, 6), np.float32)
+    image[1, 2, 3] = np.nan
+
+    means = rounded_mean(block_sum(image, (2, 2, 2)), image.shape, (2, 2, 2), image.dtype)
+
+    np.testing.assert_array_equal(block_mean(image, (2, 2, 2)), means)
+
+
+@pytest.mark.parametrize("order", ["transposed", "reversed", "strided"])
+def test_memory_layout_does_not_matter(order):
+    image = image_of((6, 7, 8), np.uint16)
+    view = {"transposed": image.T, "reversed": image[::-1, :, ::-1], "strided": image[::2, :, ::3]}
+
+    means = block_mean(view[order], (2, 2, 2))
+
+    np.testing.assert_array_equal(means, oracle.block_mean(view[order].copy(), (2, 2, 2)))
 
 
 def test_negative_halves_are_rounded_up():

@@ -15,10 +15,22 @@ def label_components(mask):
     return number[labels], n
 
 
-def measure_components(labels, n):
-    voxels = np.bincount(labels.ravel(), minlength=n + 1)[1:]
-    first = np.array([np.flatnonzero(labels == i)[0] for i in range(1, n + 1)], dtype=np.int64)
-    return voxels, first
+def measure_labels(labels, n, volume=None, origin=(0, 0, 0)):
+    """From the list of each label's voxels, in Python's integers."""
+    table = np.zeros((n, 11), dtype=np.int64)
+    strides = [int(np.prod((volume or labels.shape)[axis + 1 :])) for axis in range(3)]
+    for i in range(n):
+        where = [
+            [at + o for at, o in zip(place, origin, strict=True)]
+            for place in np.argwhere(labels == i + 1).tolist()
+        ]
+        if where:
+            along = list(zip(*where, strict=True))
+            first = sum(at * step for at, step in zip(where[0], strides, strict=True))
+            table[i] = [
+                len(where), first, *map(sum, along), *map(min, along), *(max(a) + 1 for a in along)
+            ]  # fmt: skip
+    return table
 
 
 def reached_faces(labels, n):

@@ -1,14 +1,15 @@
 """Connected parts of a volume that is seen block by block: components, or basins.
 
-Each block labels its own voxels. Two blocks that share a face agree on which of their local
-labels go on there; union-find over 64-bit ids (block, local label) turns them into components,
-and these are numbered by their first voxel, in the order z, y, x of the volume. So the numbers
-depend neither on the division nor on the order in which blocks were computed.
+Each block labels its own voxels and measures what it labelled. Two blocks that share a face agree
+on which of their local labels go on there; union-find over 64-bit ids (block, local label) turns
+them into components, and these are numbered by their first voxel, in the order z, y, x of the
+volume. All that is measured are integers in the volume's own indices that are added, or of which
+the lowest or highest is kept. So neither numbers nor measures depend on the division or on the
+order in which blocks were computed.
 """
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -27,16 +28,14 @@ __all__ = [
     "merge_components",
 ]
 
-# Local ones, whose tables are held in memory at once: about 64 bytes for each, and as many again
-# for one that goes on in another block.
-_MOST_COMPONENTS = 2**28
+# Local ones, whose tables are held in memory at once: about 120 bytes for each, and as many again
+# for the components that they make.
+_MOST_COMPONENTS = 2**27
 
-PackedComponents: TypeAlias = tuple[
-    Shape, NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_], tuple[bytes, ...]
-]
+PackedComponents: TypeAlias = tuple[Shape, NDArray[np.int64], tuple[bytes, ...]]
 
-# Index, first voxels (and -1 for label 0), sizes and touched faces of a block's components.
-_Part: TypeAlias = tuple[Shape, NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]
+# Rank of a block, and where on one of its faces which label begins and whether it leads out.
+_Face: TypeAlias = tuple[int, bytes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,50 +46,74 @@ class BlockComponents:
     ----------
     index
         The block's place in the grid.
-    voxels
-        Size of local component 1, 2, ... (int64).
-    first
-        Flat index in the volume (z, y, x) of each local component's first voxel (int64).
-    touches
-        For each local component and each of the volume's six faces (z low, z high, y low, ...)
-        whether it reaches that face; (n, 6) of bool.
+    table
+        (n, 11 or 12) of int64 for local component 1, 2, ...: what
+        :func:`scimage.kernels.components.measure_labels` measures, and maybe summed intensities.
     faces
         What lies on the block's six faces, from :func:`faces_of`.
     """
 
     index: Shape
-    voxels: NDArray[np.int64]
-    first: NDArray[np.int64]
-    touches: NDArray[np.bool_]
+    table: NDArray[np.int64]
     faces: tuple[bytes, ...]
 
     def packed(self) -> PackedComponents:
         """The same as plain data: what a block sends home."""
-        return self.index, self.voxels, self.first, self.touches, self.faces
+        return self.index, self.table, self.faces
 
 
 @dataclass(frozen=True, slots=True)
 class Components:
-    """Components of the whole volume, numbered from 1.
+    """Components of the whole volume, numbered from 1; entry 0 is what lies outside all.
 
     Attributes
     ----------
     component
         For each block, in the order in which they were merged, the component (int64) of its
         local labels; entry 0 is 0.
-    voxels
-        Size of each component (int64); entry 0 is 0.
-    first
-        Flat index in the volume (z, y, x) of each component's first voxel (int64), ascending;
-        entry 0 is -1.
-    touches
-        (n + 1, 6) of bool: which faces of the volume a component reaches.
+    table
+        (n + 1, 11 or 12) of int64, one row a component, as in :class:`BlockComponents`.
+    volume
+        Shape (z, y, x) of the volume.
     """
 
     component: dict[Shape, NDArray[np.int64]]
-    voxels: NDArray[np.int64]
-    first: NDArray[np.int64]
-    touches: NDArray[np.bool_]
+    table: NDArray[np.int64]
+    volume: Shape
+
+    @property
+    def voxels(self) -> NDArray[np.int64]:
+        """Size of each component (int64); entry 0 is 0."""
+        return self.table[:, 0]
+
+    @property
+    def first(self) -> NDArray[np.int64]:
+        """Flat index in the volume of each first voxel (int64), ascending; entry 0 is -1."""
+        return self.table[:, 1]
+
+    @property
+    def centroid(self) -> NDArray[np.float64]:
+        """(n + 1, 3): mean index z, y, x of each component's voxels; entry 0 is NaN."""
+        with np.errstate(invalid="ignore"):
+            mean: NDArray[np.float64] = self.table[:, 2:5] / self.voxels[:, None]
+        return mean
+
+    @property
+    def bounds(self) -> NDArray[np.int64]:
+        """(n + 1, 3, 2): along z, y, x the lowest index, and the highest plus 1."""
+        return np.stack([self.table[:, 5:8], self.table[:, 8:11]], axis=2)
+
+    @property
+    def touches(self) -> NDArray[np.bool_]:
+        """(n + 1, 6): whether it reaches the volume's faces (z low, z high, y low, ...)."""
+        reached: NDArray[np.bool_] = self.bounds == np.array([(0, n) for n in self.volume])
+        reached[0] = False
+        return reached.reshape(-1, 6)
+
+    @property
+    def intensity(self) -> NDArray[np.int64]:
+        """Exact sum of the intensities in each component; an IndexError if there were none."""
+        return self.table[:, 11]
 
 
 def faces_of(
@@ -112,22 +135,27 @@ def faces_of(
 
     Returns
     -------
-    For each face its labels and whether they lead out of it, compressed, as they are mostly
-    runs; empty where nothing can go on.
+    For each face its runs of equal voxels: where they begin, their labels, and whether they lead
+    out of the block; empty where nothing can go on.
     """
     packed = []
     for i in range(6):
         axis, end = i // 2, (0, -1)[i % 2]
-        face = np.take(labels, end, axis=axis)
+        face = np.take(labels, end, axis=axis).ravel()
         if at_border[i] or not face.any():
             packed.append(b"")
             continue
-        out = np.ones(face.shape, np.bool_) if leads is None else leads.take(end, axis) == i + 1
-        packed.append(zlib.compress(face.tobytes() + out.tobytes(), 1))
+        out = np.ones(1, np.bool_) if leads is None else leads.take(end, axis).ravel() == i + 1
+        begins = face[1:] != face[:-1]
+        if leads is not None:
+            begins |= out[1:] != out[:-1]
+        at = np.concatenate([[0], np.flatnonzero(begins) + 1])
+        out = np.broadcast_to(out, face.shape)
+        packed.append(at.astype(np.uint32).tobytes() + face[at].tobytes() + out[at].tobytes())
     return tuple(packed)
 
 
-def merge_components(blocks: Iterable[BlockComponents]) -> Components:
+def merge_components(blocks: Iterable[BlockComponents], volume: Shape) -> Components:
     """Join the components of blocks across the faces that they share (6-connected).
 
     Two voxels on either side of a face are joined where both have a label and at least one of
@@ -139,22 +167,24 @@ def merge_components(blocks: Iterable[BlockComponents]) -> Components:
         Some or all blocks of a grid, read once. Their order decides only that of the entries of
         ``Components.component``; in canonical order only the faces of one layer of blocks are
         held at a time.
+    volume
+        Shape (z, y, x) of the volume.
 
     Raises
     ------
     UsageError
         The blocks have so many components that the tables might not fit into memory.
     """
-    parts: list[_Part] = []
+    tables: dict[Shape, NDArray[np.int64]] = {}
     pairs = [np.empty((2, 0), dtype=np.int64)]
-    waiting: dict[tuple[int, Shape], tuple[int, bytes]] = {}
+    waiting: dict[tuple[int, Shape], _Face] = {}
     total = 0
     for rank, block in enumerate(blocks):
-        total += block.voxels.size
+        total += len(block.table)
         if total > _MOST_COMPONENTS:
             raise UsageError(
                 "components", found=f"more than {_MOST_COMPONENTS} separate parts in blocks",
-                expected="fewer, as their tables take at least 64 bytes of memory for each",
+                expected="fewer, as their tables take at least 120 bytes of memory for each",
                 remedy="Smooth more or raise the threshold.",
             )  # fmt: skip
         for i, face in enumerate(block.faces):
@@ -163,66 +193,69 @@ def merge_components(blocks: Iterable[BlockComponents]) -> Components:
             beyond[axis] += high
             between = axis, (beyond[0], beyond[1], beyond[2])
             if between in waiting:
-                pairs.append(_joined(rank, face, *waiting.pop(between)))
+                pairs.append(_joined((rank, face), waiting.pop(between)))
             else:
                 waiting[between] = rank, face
         # What was unpacked is a view, which would keep the faces in memory.
-        first = np.concatenate([[-1], block.first])
-        parts.append((block.index, first, block.voxels.copy(), block.touches.copy()))
-    return _numbered(parts, np.concatenate(pairs, axis=1))
+        tables[block.index] = block.table.copy()
+    return _numbered(tables, np.concatenate(pairs, axis=1), volume)
 
 
-def _joined(here: int, face: bytes, there: int, opposite: bytes) -> NDArray[np.int64]:
+def _joined(here: _Face, there: _Face) -> NDArray[np.int64]:
     """Pairs (2, n) of ids (block's rank << 32 | label) that are joined across a shared face."""
-    if not face or not opposite:
+    if not here[1] or not there[1]:
         return np.empty((2, 0), dtype=np.int64)
-    (one, leads), (other, leads_back) = _unpacked(face), _unpacked(opposite)
-    joined = (one > 0) & (other > 0) & (leads | leads_back)
-    both = np.unique(one[joined].astype(np.uint64) << 32 | other[joined])
+    (one_at, one, leads), (other_at, other, leads_back) = _unpacked(here[1]), _unpacked(there[1])
+    at = np.union1d(one_at, other_at)
+    i, j = (np.searchsorted(begins, at, side="right") - 1 for begins in (one_at, other_at))
+    joined = (one[i] > 0) & (other[j] > 0) & (leads[i] | leads_back[j])
+    both = np.unique(one[i][joined].astype(np.uint64) << 32 | other[j][joined])
     pairs = np.stack([both >> 32, both & 0xFFFFFFFF]).astype(np.int64)
-    pairs |= np.array([[here], [there]]) << 32
+    pairs |= np.array([[here[0]], [there[0]]]) << 32
     return pairs
 
 
-def _unpacked(face: bytes) -> tuple[NDArray[np.uint32], NDArray[np.bool_]]:
-    data = zlib.decompress(face)
-    n = len(data) // 5
-    return np.frombuffer(data, np.uint32, n), np.frombuffer(data, np.bool_, n, offset=4 * n)
+def _unpacked(face: bytes) -> tuple[NDArray[np.uint32], NDArray[np.uint32], NDArray[np.bool_]]:
+    n = len(face) // 9
+    at, labels = np.frombuffer(face, np.uint32, 2 * n).reshape(2, n)
+    return at, labels, np.frombuffer(face, np.bool_, n, offset=8 * n)
 
 
-def _numbered(parts: list[_Part], pairs: NDArray[np.int64]) -> Components:
-    """Number the components; each block has one entry for each local label, and one for its 0."""
-    from scimage.kernels.components import join_labels, lowest_of_each
+def _numbered(
+    tables: dict[Shape, NDArray[np.int64]], pairs: NDArray[np.int64], volume: Shape
+) -> Components:
+    """Number the components; `pairs` are (2, n) of ids (block's rank << 32 | label)."""
+    from scimage.kernels.components import COLUMNS, fold_tables, join_labels, lowest_of_each
 
-    first = np.concatenate([np.empty(0, dtype=np.int64), *(part[1] for part in parts)])
-    sizes = np.array([part[1].size for part in parts], dtype=np.int64)
+    sizes = np.array([len(table) for table in tables.values()], dtype=np.int64)
     end = np.cumsum(sizes)
     begin = end - sizes
-
+    # Row of each local label in all tables together, and the lowest row that it is joined with.
     # Most local labels meet no other: the forest is one of those that do.
+    leader = np.arange(sizes.sum())
     ids, compact = np.unique(pairs, return_inverse=True)
     parent = np.arange(ids.size)
     join_labels(parent, compact[0], compact[1])
-    entry = begin[ids >> 32] + (ids & 0xFFFFFFFF)
-    leader = entry[lowest_of_each(parent)]
-    np.minimum.at(first, leader, first[entry])
-    first[entry[entry != leader]] = -1
+    row = begin[ids >> 32] + (ids & 0xFFFFFFFF) - 1
+    leader[row] = row[lowest_of_each(parent)]
 
-    leaders = np.flatnonzero(first >= 0)
-    leaders = leaders[np.argsort(first[leaders])]
-    component = np.zeros(first.size, dtype=np.int64)
-    component[leaders] = np.arange(1, leaders.size + 1)
-    component[entry] = component[leader]
-    first = np.concatenate([[-1], first[leaders]])
+    leaders = np.flatnonzero(leader == np.arange(leader.size))
+    to = np.empty_like(leader)
+    to[leaders] = np.arange(leaders.size)
+    to = to[leader]
+    first = np.concatenate([np.empty(0, dtype=np.int64), *(t[:, 1] for t in tables.values())])
+    lowest = first[leaders]
+    np.minimum.at(lowest, to, first)
+    number = np.empty(leaders.size, dtype=np.int64)
+    number[np.argsort(lowest)] = np.arange(1, leaders.size + 1)
+    own = np.split(number[to], end[:-1])
 
-    voxels = np.zeros(leaders.size + 1, dtype=np.int64)
-    touches = np.zeros((leaders.size + 1, 6), dtype=np.bool_)
-    table = {}
-    for (index, _, own_voxels, own_touches), own in zip(
-        parts, np.split(component, end[:-1]), strict=False
-    ):
-        table[index] = own
-        np.add.at(voxels, own[1:], own_voxels)
-        reaching, face = np.nonzero(own_touches)
-        touches[own[1:][reaching], face] = True
-    return Components(table, voxels, first, touches)
+    columns = max((t.shape[1] for t in tables.values()), default=COLUMNS)
+    table = np.zeros((leaders.size + 1, columns), dtype=np.int64)
+    table[0, 1] = -1
+    for numbers, part in zip(own, tables.values(), strict=False):
+        fold_tables(part, numbers, table)
+    component = {
+        index: np.concatenate([[0], numbers]) for index, numbers in zip(tables, own, strict=False)
+    }
+    return Components(component, table, volume)

@@ -17,6 +17,7 @@ from scimage.blocks.components import (
 )
 from scimage.blocks.grid import Block, Shape
 from scimage.blocks.passes import Pass, Readable, Window, Writable, crop
+from scimage.errors import UsageError
 
 __all__ = ["ComponentsPass", "WatershedPass"]
 
@@ -26,32 +27,53 @@ class ComponentsPass(Pass[PackedComponents, Components]):
     """Components of the voxels that lack a bit of a mask; local labels go to `target`.
 
     The local labels are uint32. ``Components.component`` turns them into those of the volume.
+    Without a target nothing is written, which takes several times as long as all the rest: what
+    only needs tables, or labels a block anew from the mask where it needs labels, is better off.
+    Where there is an `intensity`, of integers up to 32 bits, it is summed in each component.
     """
 
     mask: Readable
     lacking: int
-    target: Writable
+    target: Writable | None = None
+    intensity: Readable | None = None
+
+    def __post_init__(self) -> None:
+        dtype = None if self.intensity is None else np.dtype(self.intensity.dtype)
+        if dtype is not None and (dtype.kind not in "iub" or dtype.itemsize > 4):
+            raise UsageError(
+                "intensity", found=f"{dtype.name}",
+                expected="integers of at most 32 bits: sums of others depend on their order",
+                remedy="Measure the channel as it was stored by the microscope, or round it.",
+            )  # fmt: skip
 
     @property
     def inputs(self) -> tuple[Readable, ...]:
-        return (self.mask,)
+        return (self.mask,) if self.intensity is None else (self.mask, self.intensity)
 
     @property
-    def output(self) -> Writable:
+    def output(self) -> Writable | None:
         return self.target
 
     @property
     def bytes_per_voxel(self) -> int:
-        return 36
+        return 60 if self.intensity is None else 72
 
     def compute(self, window: Window) -> tuple[NDArray[np.uint32], PackedComponents]:
         from scimage.kernels import components
 
-        labels, n = components.label_components((window.read(0) & self.lacking) == 0)
-        return labels, _packed(window.block, labels, n)
+        block = window.block
+        mask = (window.read(0) & self.lacking) == 0
+        intensity = None
+        if self.intensity is not None:
+            intensity = window.read(1) if mask.any() else np.zeros(0, dtype=np.uint8)
+        labels, table = components.label_and_measure(mask, block.volume, block.origin, intensity)
+        faces = faces_of(labels, None, _at_border(block))
+        return labels, BlockComponents(block.index, table, faces).packed()
 
     def merge(self, partials: Iterable[PackedComponents]) -> Components:
-        return merge_components(BlockComponents(*partial) for partial in partials)
+        return merge_components(
+            (BlockComponents(*partial) for partial in partials), self.mask.shape
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +103,7 @@ class WatershedPass(Pass[PackedComponents, Components]):
 
     @property
     def bytes_per_voxel(self) -> int:
-        return 36
+        return 60
 
     def compute(self, window: Window) -> tuple[NDArray[np.uint32], PackedComponents]:
         from scimage.kernels import watershed
@@ -89,7 +111,7 @@ class WatershedPass(Pass[PackedComponents, Components]):
         mask = window.read(1, self.halo) != 0
         if not crop(mask, self.halo).any():
             labels = np.zeros(window.block.shape, dtype=np.uint32)
-            return labels, _packed(window.block, labels, 0)
+            return labels, _packed(window.block, labels, 0, None)
         # Beyond the volume its edge is repeated, but nothing may point there.
         _, clipped = window.block.with_halo(self.halo)
         inside = tuple(slice(a, n - b) for (a, b), n in zip(clipped, mask.shape, strict=True))
@@ -98,34 +120,19 @@ class WatershedPass(Pass[PackedComponents, Components]):
         return labels, _packed(window.block, labels, n, leads)
 
     def merge(self, partials: Iterable[PackedComponents]) -> Components:
-        return merge_components(BlockComponents(*partial) for partial in partials)
+        return merge_components(
+            (BlockComponents(*partial) for partial in partials), self.mask.shape
+        )
 
 
 def _packed(
-    block: Block, labels: NDArray[np.uint32], n: int, leads: NDArray[np.uint8] | None = None
+    block: Block, labels: NDArray[np.uint32], n: int, leads: NDArray[np.uint8] | None
 ) -> PackedComponents:
     """What a block tells of its local labels."""
     from scimage.kernels import components
 
-    at_border = _at_border(block)
-    voxels, first = components.measure_components(labels, n)
-    reached = components.reached_faces(labels, n) & np.array(at_border)
-    faces = faces_of(labels, leads, at_border)
-    return BlockComponents(block.index, voxels, _in_volume(first, block), reached, faces).packed()
-
-
-def _in_volume(inside: NDArray[np.int64], block: Block) -> NDArray[np.int64]:
-    """Flat indices in the volume of voxels whose flat indices in the block are given."""
-    # Axis by axis, as a block of noise has almost as many parts as voxels.
-    flat = np.zeros_like(inside)
-    step = 1
-    for axis in (2, 1, 0):
-        inside, index = np.divmod(inside, block.shape[axis])
-        index += block.origin[axis]
-        index *= step
-        flat += index
-        step *= block.volume[axis]
-    return flat
+    table = components.measure_labels(labels, n, block.volume, block.origin)
+    return BlockComponents(block.index, table, faces_of(labels, leads, _at_border(block))).packed()
 
 
 def _at_border(block: Block) -> list[bool]:

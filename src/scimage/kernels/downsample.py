@@ -94,7 +94,8 @@ def _columns(array: NDArray[Any], factors: Shape) -> NDArray[Any]:
 @jit
 def _sum_rows(array, z, y, factors, columns):  # type: ignore[no-untyped-def]
     """Sum the rows of a row of blocks, column by column."""
-    columns[:] = 0
+    for x in range(columns.size):
+        columns[x] = 0
     for zz in range(z * factors[0], min((z + 1) * factors[0], array.shape[0])):
         for yy in range(y * factors[1], min((y + 1) * factors[1], array.shape[1])):
             row = array[zz, yy]
@@ -109,12 +110,15 @@ def _sum_columns(columns, fx, out):  # type: ignore[no-untyped-def]
         for x in range(whole):
             out[x] = columns[2 * x] + columns[2 * x + 1]
     else:
-        out[:whole] = columns[: whole * fx : fx]
+        for x in range(whole):
+            out[x] = columns[x * fx]
         for k in range(1, fx):
             for x in range(whole):
                 out[x] += columns[x * fx + k]
     if whole < out.size:
-        out[whole] = columns[whole * fx :].sum()
+        out[whole] = 0
+        for x in range(whole * fx, columns.size):
+            out[whole] += columns[x]
 
 
 @jit
@@ -183,8 +187,9 @@ def _vote(labels, factors, out):  # type: ignore[no-untyped-def]
         z1 = min((z + 1) * fz, labels.shape[0])
         for y in range(out.shape[1]):
             y1 = min((y + 1) * fy, labels.shape[1])
-            lowest[:] = labels[z * fz, y * fy]
-            highest[:] = lowest
+            first = labels[z * fz, y * fy]
+            for x in range(first.size):
+                lowest[x] = highest[x] = first[x]
             for zz in range(z * fz, z1):
                 for yy in range(y * fy, y1):
                     row = labels[zz, yy]
@@ -199,15 +204,15 @@ def _vote(labels, factors, out):  # type: ignore[no-untyped-def]
                     low, high = min(low, lowest[k]), max(high, highest[k])
                 into[x] = low
                 if low < high:
-                    into[x] = _most_frequent(labels[z * fz : z1, y * fy : y1, x0:x1], seen)
+                    into[x] = _most_frequent(labels, z * fz, z1, y * fy, y1, x0, x1, seen)
 
 
 @jit
-def _most_frequent(labels, seen):  # type: ignore[no-untyped-def]
+def _most_frequent(labels, z0, z1, y0, y1, x0, x1, seen):  # type: ignore[no-untyped-def]
     n = 0
-    for z in range(labels.shape[0]):
-        for y in range(labels.shape[1]):
-            for x in range(labels.shape[2]):
+    for z in range(z0, z1):
+        for y in range(y0, y1):
+            for x in range(x0, x1):
                 seen[n] = labels[z, y, x]
                 n += 1
     best, best_count = seen[0], 0

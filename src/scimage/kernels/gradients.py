@@ -81,7 +81,7 @@ def structure_tensor(
 
 def _prepared(
     padded: NDArray[Any], sigma_um: float, spacing_um: Spacing
-) -> tuple[NDArray[np.float32], tuple[NDArray[Any], ...], tuple[int, ...]]:
+) -> tuple[NDArray[np.float32], tuple[NDArray[Any], NDArray[Any], NDArray[Any]], tuple[int, ...]]:
     """What the loops need: the data, weights and radii, weights of the derivatives per um."""
     data = np.ascontiguousarray(padded, dtype=np.float32)
     sigma_px = [sigma_um / s for s in spacing_um]
@@ -110,8 +110,9 @@ def _slope_of_plane(data, z, axis, weights, radii, derived, rows, columns, out):
     n = n_rows * nx - 2 * radii[2]
     flat = data.ravel()
     _along(axis == 0, flat, z * ny * nx, ny * nx, weights[0], radii[0], derived[0], rows, ny * nx)
-    _along(axis == 1, rows, 0, nx, weights[1], radii[1], derived[1], columns, n_rows * nx)
-    _along(axis == 2, columns, 0, 1, weights[2], radii[2], derived[2], out, n)
+    _along(axis == 1, rows, np.int64(0), nx, weights[1], radii[1], derived[1], columns, n_rows * nx)
+    zero, one = np.int64(0), np.int64(1)
+    _along(axis == 2, columns, zero, one, weights[2], radii[2], derived[2], out, n)
 
 
 @jit

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scimage.kernels._jit import jit
+from scimage.kernels.components import run_end
 
 __all__ = ["count_by_section"]
 
@@ -31,20 +32,28 @@ def count_by_section(
     sums
         (256, 3) of int64: sum of z, y, x indices in the volume, for centroids.
     """
-    counts = np.zeros((labels.shape[axis], 256), dtype=np.int64)
+    counts = np.zeros((256, labels.shape[axis]), dtype=np.int64)
     sums = np.zeros((256, 3), dtype=np.int64)
-    _count(labels, origin[0], origin[1], origin[2], axis, counts, sums)
-    return counts, sums
+    _count(labels, origin, axis, counts, sums)
+    return np.ascontiguousarray(counts.T), sums
 
 
 @jit
-def _count(labels, z0, y0, x0, axis, counts, sums):  # type: ignore[no-untyped-def]
+def _count(labels, origin, axis, counts, sums):  # type: ignore[no-untyped-def]
+    z0, y0, x0 = origin
     for z in range(labels.shape[0]):
         for y in range(labels.shape[1]):
-            for x in range(labels.shape[2]):
-                value = labels[z, y, x]
-                section = z if axis == 0 else (y if axis == 1 else x)
-                counts[section, value] += 1
-                sums[value, 0] += z + z0
-                sums[value, 1] += y + y0
-                sums[value, 2] += x + x0
+            row = labels[z, y]
+            x = 0
+            while x < row.size:
+                value, begin = row[x], x
+                x = run_end(row, x)
+                n = x - begin
+                sums[value, 0] += n * (z + z0)
+                sums[value, 1] += n * (y + y0)
+                sums[value, 2] += n * x0 + n * (begin + x - 1) // 2
+                if axis < 2:
+                    counts[value, z if axis == 0 else y] += n
+                else:
+                    for k in range(begin, x):
+                        counts[value, k] += 1

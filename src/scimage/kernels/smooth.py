@@ -166,10 +166,11 @@ def _smooth_plane(data, z, halo, weights, radii, rows, columns, out):  # type: i
     above = halo[1] - radii[1]
     at = (z + halo[0] - radii[0]) * ny * nx + above * nx
     convolve(flat, at, ny * nx, weights[0], radii[0], rows, (n_rows + 2 * radii[1]) * nx)
-    convolve(rows, 0, nx, weights[1], radii[1], columns, n_rows * nx)
+    # Constants with a type: of a bare one numba compiles a variant of its own.
+    convolve(rows, np.int64(0), nx, weights[1], radii[1], columns, n_rows * nx)
     # Also between the end of a row and the next one's beginning, where nobody looks.
     n = (n_rows - 1) * nx + n_columns
-    convolve(columns, halo[2] - radii[2], 1, weights[2], radii[2], out, n)
+    convolve(columns, halo[2] - radii[2], np.int64(1), weights[2], radii[2], out, n)
 
 
 @jit

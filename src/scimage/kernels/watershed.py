@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scimage.kernels._jit import jit
-from scimage.kernels.components import find_root
 
 __all__ = ["watershed_basins"]
 
@@ -61,54 +60,105 @@ def watershed_basins(
     if values.dtype.kind == "f" and np.isnan(values).any():
         values = np.where(np.isnan(values), np.inf, values)
     parent = np.empty(nz * ny * nx, dtype=np.uint32)
-    _point(np.ascontiguousarray(values), np.ascontiguousarray(mask), parent, leads)
-    return labels, int(_number(np.ascontiguousarray(mask), parent, labels)), leads
+    steps = np.array([0, -ny * nx, ny * nx, -nx, nx, -1, 1])
+    mask = np.ascontiguousarray(mask)
+    _point(np.ascontiguousarray(values), mask, steps, parent, leads)
+    _follow(parent)
+    return labels, int(_number(mask, parent, labels)), leads
 
 
 @jit
-def _lowest(values, mask, z, y, x):  # type: ignore[no-untyped-def]
-    """0 for the voxel itself, or 1 + the face that it shares with its lowest neighbour."""
-    lowest = values[z, y, x]
-    toward = 0
-    # From near to far behind the voxel, where only a smaller value is lower; then from near to
-    # far before it, where an equal one is lower too. So the flat index decides between equals.
-    if mask[z, y, x + 1] and values[z, y, x + 1] < lowest:
-        lowest = values[z, y, x + 1]
-        toward = 6
-    if mask[z, y + 1, x] and values[z, y + 1, x] < lowest:
-        lowest = values[z, y + 1, x]
-        toward = 4
-    if mask[z + 1, y, x] and values[z + 1, y, x] < lowest:
-        lowest = values[z + 1, y, x]
-        toward = 2
-    if mask[z, y, x - 1] and values[z, y, x - 1] <= lowest:
-        lowest = values[z, y, x - 1]
-        toward = 5
-    if mask[z, y - 1, x] and values[z, y - 1, x] <= lowest:
-        lowest = values[z, y - 1, x]
-        toward = 3
-    if mask[z - 1, y, x] and values[z - 1, y, x] <= lowest:
-        toward = 1
-    return toward
-
-
-@jit
-def _point(values, mask, parent, leads):  # type: ignore[no-untyped-def]
+def _point(values, mask, steps, parent, leads):  # type: ignore[no-untyped-def]
+    """Set each voxel's parent: what it points to, or where that leads by smaller indices alone."""
     nz, ny, nx = leads.shape
-    steps = (-ny * nx, ny * nx, -nx, nx, -1, 1)
+    toward = np.empty(nx, dtype=np.uint8)
     i = 0
     for z in range(nz):
         for y in range(ny):
+            _toward_lowest(values, mask, z + 1, y + 1, toward)
+            out = leads[z, y]
+            if z == 0:
+                _lead_out(toward, 1, out)
+            if z == nz - 1:
+                _lead_out(toward, 2, out)
+            if y == 0:
+                _lead_out(toward, 3, out)
+            if y == ny - 1:
+                _lead_out(toward, 4, out)
+            _lead_out(toward[:1], 5, out)
+            _lead_out(toward[-1:], 6, out[-1:])
             for x in range(nx):
-                parent[i] = i
-                if mask[z + 1, y + 1, x + 1]:
-                    toward = _lowest(values, mask, z + 1, y + 1, x + 1)
-                    at_face = (z == 0, z == nz - 1, y == 0, y == ny - 1, x == 0, x == nx - 1)
-                    if toward > 0 and at_face[toward - 1]:
-                        leads[z, y, x] = toward
-                    elif toward > 0:
-                        parent[i] = i + steps[toward - 1]
+                here = np.uint32(i)
+                to = np.uint32(i + steps[toward[x]])
+                parent[here] = to
+                parent[here] = parent[min(to, here)]
                 i += 1
+
+
+@jit
+def _toward_lowest(values, mask, z, y, toward):  # type: ignore[no-untyped-def]
+    """For each voxel of a row 0, or 1 + the face that it shares with its lowest neighbour.
+
+    Every neighbour is looked at, so that there is nothing to branch on and the loop vectorises.
+    """
+    here, m = values[z, y], mask[z, y]
+    above, m_above = values[z, y - 1], mask[z, y - 1]
+    below, m_below = values[z, y + 1], mask[z, y + 1]
+    back, m_back = values[z - 1, y], mask[z - 1, y]
+    front, m_front = values[z + 1, y], mask[z + 1, y]
+    for i in range(toward.size):
+        x = i + 1
+        lowest = here[x]
+        to = np.uint8(0)
+        # From near to far behind the voxel, where only a smaller value is lower; then from near
+        # to far before it, where an equal one is lower too. So the flat index decides between
+        # equals.
+        lower = m[x + 1] & (here[x + 1] < lowest)
+        lowest = here[x + 1] if lower else lowest
+        to = np.uint8(6) if lower else to
+        lower = m_below[x] & (below[x] < lowest)
+        lowest = below[x] if lower else lowest
+        to = np.uint8(4) if lower else to
+        lower = m_front[x] & (front[x] < lowest)
+        lowest = front[x] if lower else lowest
+        to = np.uint8(2) if lower else to
+        lower = m[x - 1] & (here[x - 1] <= lowest)
+        lowest = here[x - 1] if lower else lowest
+        to = np.uint8(5) if lower else to
+        lower = m_above[x] & (above[x] <= lowest)
+        lowest = above[x] if lower else lowest
+        to = np.uint8(3) if lower else to
+        lower = m_back[x] & (back[x] <= lowest)
+        to = np.uint8(1) if lower else to
+        toward[i] = to if m[x] else np.uint8(0)
+
+
+@jit
+def _lead_out(toward, code, leads):  # type: ignore[no-untyped-def]
+    """What points out of this face of the core becomes a root."""
+    for x in range(toward.size):
+        if toward[x] == code:
+            leads[x] = code
+            toward[x] = 0
+
+
+@jit
+def _follow(parent):  # type: ignore[no-untyped-def]
+    """Let each voxel point to the root of its tree.
+
+    Each sweep at least halves the paths, and those that go its way it follows to their ends.
+    """
+    changed = True
+    backwards = True
+    while changed:
+        changed = False
+        for i in range(parent.size):
+            here = np.uint32(parent.size - 1 - i if backwards else i)
+            old = parent[here]
+            new = parent[old]
+            parent[here] = new
+            changed |= new != old
+        backwards = not backwards
 
 
 @jit
@@ -119,9 +169,10 @@ def _number(mask, parent, labels):  # type: ignore[no-untyped-def]
     i = 0
     for z in range(nz):
         for y in range(ny):
+            inside = mask[z + 1, y + 1]
             for x in range(nx):
-                if mask[z + 1, y + 1, x + 1]:
-                    root = find_root(parent, i)
+                if inside[x + 1]:
+                    root = parent[i]
                     # A tree's first voxel may come before its root, which keeps the number.
                     if flat[root] == 0:
                         n += np.uint32(1)

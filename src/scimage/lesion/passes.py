@@ -362,7 +362,7 @@ class AssignPass(Pass[None, None]):
 
     @property
     def bytes_per_voxel(self) -> int:
-        return 40
+        return 28
 
     def compute(self, window: Window) -> tuple[NDArray[np.uint8], None]:
         margin = self.halo
