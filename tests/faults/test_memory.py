@@ -2,52 +2,74 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import re
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-BENCHMARK = Path(__file__).parents[2] / "benchmarks" / "memory.py"
+from scimage.image import Channel, NewImage, write_image
+
+PART = (32, 96, 96)
+SPACING_UM = {"grafts": (3.0, 1.5, 1.5), "lesion": (10.0, 10.0, 10.0)}
+OPTIONS = {
+    "grafts": ["--nuclei", "nuclei"],
+    "lesion": ["--gfap", "nuclei", "--working-um", "10", "--border-width-um", "50"],
+}
+
+
+class Pixels:
+    """Tissue with nuclei, of any size without holding it."""
+
+    def __init__(self, cells: bool) -> None:
+        self.cells = cells
+
+    def read(self, channel: int, z: slice, y: slice, x: slice) -> np.ndarray:
+        shape = tuple(s.stop - s.start for s in (z, y, x))
+        r = np.random.default_rng([z.start, y.start, x.start])
+        out = r.normal(200, 12, shape)
+        if self.cells:
+            place = (np.arange(s.start, s.stop) for s in (z, y, x))
+            near = [np.abs(p % n - n // 2) for p, n in zip(place, (20, 40, 40), strict=True)]
+            out += 500 * np.all(np.meshgrid(*[a < 3 for a in near], indexing="ij"), axis=0)
+        return out.astype(np.uint16)
+
+
+def make_image(target: Path, parts: int, analysis: str) -> None:
+    """An image that is `parts` times as deep and wide as the smallest."""
+    z, y, x = PART
+    shape = {1: (1, z, y, x), 4: (1, z, 2 * y, 2 * x), 16: (1, 4 * z, 2 * y, 2 * x)}[parts]
+    new = NewImage(shape, np.dtype(np.uint16), SPACING_UM[analysis], "made", (Channel("nuclei"),))
+    write_image(target, new, Pixels(analysis == "grafts"), {})
+
+
 PARTS = (1, 4, 16)
 
 
 @pytest.fixture(scope="module")
-def benchmark():
-    """The benchmark of memory, with smaller images."""
-    spec = importlib.util.spec_from_file_location("memory_benchmark", BENCHMARK)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    module.PART = (32, 96, 96)
-    return module
-
-
-@pytest.fixture(scope="module")
-def image(benchmark, tmp_path_factory):
+def image(tmp_path_factory):
     """The image of an analysis, of so many parts."""
     folder = tmp_path_factory.mktemp("images")
 
     def make(analysis, parts):
         target = folder / f"{analysis}-{parts}.ome.zarr"
         if not target.exists():
-            benchmark.make(target, parts, analysis)
+            make_image(target, parts, analysis)
         return target
 
     return make
 
 
 @pytest.fixture
-def analyse(benchmark, tmp_path):
+def analyse(tmp_path):
     """Run an analysis as a user does, in a process of its own."""
 
     def run(analysis, image, *options):
         output = tmp_path / f"{image.name}.zarr"
-        options = [*benchmark.OPTIONS[analysis], "--workers", "2", *options]
-        if analysis == "lesion":
-            options += ["--border-width-um", "50"]
+        options = [*OPTIONS[analysis], "--workers", "2", *options]
         command = [sys.executable, "-m", "scimage.cli", analysis, str(image), *options]
         done = subprocess.run(
             [*command, "--output", str(output)], capture_output=True, text=True, check=False
