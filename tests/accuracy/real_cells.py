@@ -175,7 +175,9 @@ def seedling(data: Path, cache: Path) -> Row:
         samples.append(Sample(source, (z, y, x), _centres(labels, (z, y, x))))
     # Nuclei of 4 to 5 um that fill the volume: they are most of what looks like noise.
     parameters = scimage.GraftParameters(nuclei="0", diameter_um=(3.5, 6), min_snr=1.6)
-    return _evaluate("gonuclear", samples, parameters, 2, Floor(0.88), cache)
+    return _evaluate(
+        "gonuclear", samples, parameters, 2, Floor(0.81), cache, "many nuclei are cut by a face"
+    )
 
 
 def cortex(data: Path, cache: Path) -> Row:
