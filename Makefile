@@ -5,7 +5,7 @@
 .DEFAULT_GOAL := help
 PYTHON := .venv/bin/python
 
-.PHONY: help setup demo test check lint types coverage accuracy bench requirements clean
+.PHONY: help setup demo test check lint types coverage accuracy bench bench-docs requirements clean
 
 help:
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 16
@@ -36,8 +36,12 @@ coverage: setup ## kernels as plain Python, line by line, and compiled with boun
 accuracy: setup ## every data set and phantom against its truth: one table
 	$(PYTHON) -m tests.accuracy.evaluate
 
-bench: setup    ## peak memory of whole runs, beside their plan
-	$(PYTHON) benchmarks/memory.py
+bench: setup    ## scimage beside its peers: one table (CASES="reading detection" for a part)
+	@scripts/bench-setup
+	.venv-bench/bin/python -m benchmarks $(CASES)
+
+bench-docs:     ## docs/explanation/benchmarks.md and its plots, from the last `make bench`
+	.venv-bench/bin/python -m benchmarks --docs
 
 requirements:   ## pin the newest packages that fit pyproject.toml
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade \

@@ -1,86 +1,84 @@
-"""Peak resident memory of whole runs beside their plan, on volumes of 1, 4 and 16 parts.
-
-python benchmarks/memory.py [--memory 900MB] [--workers 2]
-"""
+"""Peak memory of whole runs on ever larger images: it should not grow, and keep to the plan."""
 
 from __future__ import annotations
 
-import argparse
 import json
-import subprocess
-import sys
-import tempfile
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
-import numpy as np
+from benchmarks.data import Spacing, cached, link_repeated, nuclei, scratch
+from benchmarks.harness import Check, Contest, Contestant, Size
 
-from scimage.image import Channel, NewImage, write_image
+__all__ = ["CONTESTS", "deep"]
 
-PART = (64, 256, 256)
-SPACING_UM = {"grafts": (3.0, 1.5, 1.5), "lesion": (10.0, 10.0, 10.0)}
-OPTIONS = {
-    "grafts": ["--nuclei", "nuclei"],
-    "lesion": ["--gfap", "nuclei", "--working-um", "10", "--border-width-um", "100"],
-}
+_MEMORY = "900MB"
 
 
-class Pixels:
-    """Tissue with nuclei, of any size without holding it."""
-
-    def __init__(self, cells: bool) -> None:
-        self.cells = cells
-
-    def read(self, channel: int, z: slice, y: slice, x: slice) -> np.ndarray:
-        shape = tuple(s.stop - s.start for s in (z, y, x))
-        r = np.random.default_rng([z.start, y.start, x.start])
-        out = r.normal(200, 12, shape)
-        if self.cells:
-            place = (np.arange(s.start, s.stop) for s in (z, y, x))
-            near = [np.abs(p % n - n // 2) for p, n in zip(place, (20, 40, 40), strict=True)]
-            out += 500 * np.all(np.meshgrid(*[a < 3 for a in near], indexing="ij"), axis=0)
-        return out.astype(np.uint16)
+def deep(times: int, shape: tuple[int, int, int], spacing_um: Spacing | None = None) -> Any:
+    """A phantom that is repeated along z by links to its chunks."""
+    task = nuclei(shape)
+    text = "" if spacing_um is None else f"-{spacing_um[0]:g}um"
+    target = partial(link_repeated, task.path, times=times, spacing_um=spacing_um)
+    return SimpleNamespace(
+        path=cached(f"{task.name}-{times}-times{text}", target), voxels=times * task.voxels
+    )
 
 
-def make(target: Path, parts: int, analysis: str) -> None:
-    """An image that is `parts` times as deep and wide as the smallest."""
-    z, y, x = PART
-    shape = {1: (1, z, y, x), 4: (1, z, 2 * y, 2 * x), 16: (1, 4 * z, 2 * y, 2 * x)}[parts]
-    new = NewImage(shape, np.dtype(np.uint16), SPACING_UM[analysis], "made", (Channel("nuclei"),))
-    write_image(target, new, Pixels(analysis == "grafts"), {})
+def _given(times: int, spacing_um: Spacing | None, size: Size) -> SimpleNamespace:
+    shapes = {"full": (128, 1024, 1024), "quick": (64, 256, 256)}
+    return deep(
+        times if size == "full" else min(times, 3), shapes.get(size, (64, 128, 128)), spacing_um
+    )
 
 
-def measure(image: Path, analysis: str, memory: str, workers: int) -> tuple[float, float]:
-    """Peak resident and planned memory of one run, in MB."""
-    output = image.with_name(f"{image.name}.{analysis}.zarr")
-    command = [
-        sys.executable, "-m", "scimage.cli", analysis, str(image), *OPTIONS[analysis],
-        "--memory", memory, "--workers", str(workers), "--output", str(output),
-    ]  # fmt: skip
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise SystemExit(done.stderr)
-    record = json.loads((output / "provenance" / analysis / "run.json").read_text())
-    peak = record["actual"]["peak_process_bytes"]
-    return peak / 1e6, record["planned"]["memory_bytes"] / 1e6
+def _grafts(task: SimpleNamespace) -> Path:
+    import scimage
+
+    output = scratch("results.zarr")
+    scimage.count_grafts(
+        scimage.open_image(task.path), scimage.GraftParameters(nuclei="0"),
+        output=output, execution=scimage.Execution(workers=2, memory=_MEMORY),
+    )  # fmt: skip
+    return output / "provenance" / "grafts" / "run.json"
 
 
-def main() -> None:
-    """Print the table."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--memory", default="900MB")
-    parser.add_argument("--workers", type=int, default=2)
-    options = parser.parse_args()
-    print(f"--memory {options.memory}, {options.workers} workers")
-    print("analysis  parts  Mvoxel  planned MB  peak MB")
-    with tempfile.TemporaryDirectory() as folder:
-        for analysis in OPTIONS:
-            for parts in (1, 4, 16):
-                image = Path(folder, f"{analysis}-{parts}.ome.zarr")
-                make(image, parts, analysis)
-                peak, planned = measure(image, analysis, options.memory, options.workers)
-                voxels = parts * np.prod(PART) / 1e6
-                print(f"{analysis:8}  {parts:5}  {voxels:6.1f}  {planned:10.0f}  {peak:7.0f}")
+def _lesion(task: SimpleNamespace) -> Path:
+    import scimage
+
+    output = scratch("results.zarr")
+    scimage.segment_lesion(
+        scimage.open_image(task.path),
+        scimage.LesionParameters(gfap="0", working_um=10, border_width_um=100),
+        output=output, execution=scimage.Execution(workers=2, memory=_MEMORY),
+    )  # fmt: skip
+    return output / "provenance" / "lesion" / "run.json"
 
 
-if __name__ == "__main__":
-    main()
+def _within_plan(_task: SimpleNamespace, record: Path) -> Check:
+    told = json.loads(record.read_text())
+    peak, planned = told["actual"]["peak_process_bytes"], told["planned"]["memory_bytes"]
+    return Check(f"{peak / planned:.2f} of plan", peak <= planned)
+
+
+def _contest(name: str, run: Any, spacing_um: Spacing | None, times: tuple[int, ...]) -> Contest:
+    return Contest(
+        name=f"memory, {name}",
+        given=partial(_given, 1, spacing_um),
+        check=_within_plan,
+        repeat=1,
+        contestants=tuple(
+            Contestant(
+                name=f"{n} times the volume", run=run, cores=2, given=partial(_given, n, spacing_um)
+            )
+            for n in times
+        ),
+    )
+
+
+CONTESTS = (
+    # 0.13 to 4 Gvoxel.
+    _contest("grafts", _grafts, None, (1, 4, 30)),
+    _contest("lesion", _lesion, (10.0, 10.0, 10.0), (1, 8)),
+)

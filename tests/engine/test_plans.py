@@ -134,9 +134,9 @@ def test_the_costliest_pass_decides():
 
 
 def test_blocks_are_whole_chunks_where_memory_allows():
-    assert block_in([Costly(BIG)], (128, 128, 128), 1, 10**9) == (256, 256, 256)
+    assert block_in([Costly(BIG)], (128, 128, 128), 1, 10**9) == (256, 512, 512)
     assert block_in([Costly(BIG)], (128, 128, 128), 1, 30 * 10**6) == (128, 128, 128)
-    assert block_in([Costly(BIG)], (100, 100, 100), 1, 10**9) == (200, 200, 200)
+    assert block_in([Costly(BIG)], (100, 100, 100), 1, 10**9) == (400, 400, 400)
 
 
 def test_more_memory_never_makes_smaller_blocks_of_one_worker_nor_fewer_workers():

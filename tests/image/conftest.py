@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -13,7 +12,7 @@ import pytest
 import zarr
 from numpy.typing import NDArray
 
-from scimage.image import NewImage, PixelSource, pyramid, write_image
+from scimage.image import NewImage, PixelSource, chunks, pyramid, write_image
 from scimage.image.metadata import named_channels
 
 Write = Callable[..., Path]
@@ -176,17 +175,18 @@ def foreign() -> Callable[..., Path]:
 
 
 @pytest.fixture
-def reads(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Any]]:
-    """Every read from a Zarr store: key and byte range. Metadata and missing keys are left out."""
-    seen: list[tuple[str, Any]] = []
-    original = zarr.storage.LocalStore.get
+def reads(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, tuple[int, int]]]:
+    """Every read of pixels from a folder: key in the array, and start and length in the file."""
+    seen: list[tuple[str, tuple[int, int]]] = []
+    original = chunks._read
 
-    async def get(self: Any, key: str, prototype: Any = None, byte_range: Any = None) -> Any:
-        found = await original(self, key, prototype, byte_range)
-        if found is not None and not key.endswith(("zarr.json", ".zarray", ".zattrs", ".zgroup")):
-            seen.append((key, byte_range))
-        await asyncio.sleep(0)
-        return found
+    def read(file: Any, start: int, into: NDArray[Any]) -> None:
+        path = Path(file.name)
+        array = next(
+            p for p in path.parents if (p / "zarr.json").exists() or (p / ".zarray").exists()
+        )
+        seen.append((str(path.relative_to(array)), (start, into.size)))
+        original(file, start, into)
 
-    monkeypatch.setattr(zarr.storage.LocalStore, "get", get)
+    monkeypatch.setattr(chunks, "_read", read)
     return seen

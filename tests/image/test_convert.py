@@ -19,7 +19,7 @@ from scimage.errors import (
     TargetExistsError,
     UsageError,
 )
-from scimage.image import convert
+from scimage.image import convert, storage
 
 
 def snapshot(*places: Path) -> dict[str, tuple[bytes, int]]:
@@ -208,7 +208,15 @@ def test_a_target_that_would_cost_the_source_is_refused(
     [(28, "no space left on the disk"), (30, "the folder cannot be written"),
      (13, "the folder cannot be written"), (5, "writing failed")],
 )  # fmt: skip
-@pytest.mark.parametrize("door", ["zarr.storage._local._put", "pathlib.Path.mkdir", "os.open"])
+@pytest.mark.parametrize(
+    "door",
+    [
+        "scimage.image.storage.write_pieces",
+        "zarr.storage._local._put",
+        "pathlib.Path.mkdir",
+        "os.open",
+    ],
+)
 def test_a_target_that_cannot_be_written_is_named(
     tmp_path: Path, tiff: Path, monkeypatch: pytest.MonkeyPatch, number: int, found: str, door: str
 ) -> None:
@@ -233,18 +241,16 @@ def test_a_target_that_cannot_be_written_is_named(
 def test_a_disk_that_fills_up_half_way_leaves_what_can_be_continued(
     tmp_path: Path, tiff: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import zarr.storage._local as local
+    target, write, written = tmp_path / "i.ome.zarr", storage.write_pieces, []
 
-    target, put, written = tmp_path / "i.ome.zarr", local._put, []
-
-    def fail(path: Path, *args: Any, **kwargs: Any) -> Any:
+    def fail(path: Path, pieces: Any) -> str:
         written.append(path)
         if len(written) > 40:
             raise OSError(28, "No space left on device")
-        return put(path, *args, **kwargs)
+        return write(path, pieces)
 
     with monkeypatch.context() as patch:
-        patch.setattr(local, "_put", fail)
+        patch.setattr(storage, "write_pieces", fail)
         with pytest.raises(StorageError, match="no space left on the disk"):
             convert(tiff, target)
     assert not target.exists()

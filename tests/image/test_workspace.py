@@ -159,7 +159,7 @@ def test_a_place_without_room_is_named(tmp_path: Path, monkeypatch: pytest.Monke
     workspace = Workspace(tmp_path / "i.ome.zarr", {})
     volume = workspace.volume("a", np.uint8, SHAPE, SHAPE)
     with monkeypatch.context() as patch:
-        patch.setattr("zarr.storage._local._put", full)
+        patch.setattr("scimage.image.storage.write_pieces", full)
         with pytest.raises(StorageError, match=r"i\.ome\.zarr.*: no space left on the disk"):
             volume.write(WHOLE, np.ones(SHAPE, np.uint8))
     workspace.close(keep=False)

@@ -22,7 +22,7 @@ _log = logging.getLogger("scimage")
 
 # Smaller blocks spend more on halo and bookkeeping than on voxels.
 _SMALLEST_SIDE = 16
-_LARGEST_SIDE = 256
+_LARGEST_SIDE = 512
 # Below this, fewer workers with larger blocks are faster than many that compute halos.
 _USEFUL_SIDE = 64
 # A process with all libraries and compiled kernels, and what it holds between two blocks
@@ -220,8 +220,8 @@ def _block_shape(
         wider = [w for w in wider if fits(w) and blocks(w) >= enough]
         if not wider:
             return sides[0], sides[1], sides[2]
-        # The most cubic one has the least halo.
-        sides = min(wider, key=max)
+        # The most cubic one has the least halo; of equals, the one that needs the least memory.
+        sides = min(wider, key=lambda w: (max(w), _need(passes, w)))
 
 
 def _stage(name: str, pass_: Pass[Any, Any], grid: BlockGrid) -> StagePlan:

@@ -18,6 +18,7 @@ __all__ = [
     "HEAD",
     "WHOLE",
     "Index",
+    "blosc_cut_off",
     "damage",
     "guarantees",
     "no_json",
@@ -96,7 +97,7 @@ def _codec_names(node: Any) -> set[str]:
 
 
 def refuse_damaged(where: Path, array: zarr.Array[Any], index: Index) -> None:
-    """Refuse files of chunks that were lost or cut off; see :func:`damage`.
+    """Refuse files of chunks that were lost or cut off before zarr reads them; see :func:`damage`.
 
     Raises
     ------
@@ -144,9 +145,12 @@ def damage(key: str, size: int, head: bytes | None, *, whole: bool, blosc: bool)
     """
     if head is None:
         return f"{key} was lost" if whole else None
-    if blosc and (len(head) < HEAD or size < int.from_bytes(head[12:HEAD], "little")):
-        return f"chunk {key} is cut off"
-    return None
+    return f"chunk {key} is cut off" if blosc and blosc_cut_off(size, head) else None
+
+
+def blosc_cut_off(size: int, head: bytes) -> bool:
+    """Whether a Blosc frame is shorter than its first :data:`HEAD` bytes announce."""
+    return len(head) < HEAD or size < int.from_bytes(head[12:HEAD], "little")
 
 
 def guarantees(array: zarr.Array[Any]) -> tuple[bool, bool]:

@@ -15,7 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scimage.errors import FormatError, ScimageError, StorageError
-from scimage.image.durable import digest_of_file, sync_file, sync_folder
+from scimage.image.chunks import ChunkFormat, chunk_format, read_chunks
+from scimage.image.durable import digest_of_file, make_folder, write_pieces
+from scimage.image.packing import compression, packed
 from scimage.image.remote import group_at, is_address, reading_failed_at, remote_array
 from scimage.image.safety import (
     WHOLE,
@@ -106,14 +108,12 @@ def create_array(
     shard: Sequence[int] | None = None,
     axes: str | None = None,
 ) -> None:
-    """Create an empty Zarr format 3 array, compressed with blosc-lz4 and bitshuffle.
+    """Create an empty Zarr format 3 array that :func:`write_chunk` writes to.
 
-    The codec is the fastest to read at its size on microscopy; docs/decisions/0003-storage.md
-    has the measurements. The array is marked as one that lacks no chunk once it is written, so
-    that a chunk that was lost later is an error and not background.
+    It is marked as one that lacks no chunk once it is written, so that a chunk that was lost later
+    is an error and not background.
     """
     import zarr
-    from zarr.codecs import BloscCodec
 
     with naming_storage(path):
         zarr.create_array(
@@ -122,7 +122,7 @@ def create_array(
             dtype=dtype,
             chunks=tuple(chunk),
             shards=None if shard is None else tuple(shard),
-            compressors=BloscCodec(cname="lz4", clevel=5, shuffle="bitshuffle"),
+            compressors=compression(),
             fill_value=0,
             zarr_format=3,
             dimension_names=list(axes) if axes else None,
@@ -140,7 +140,7 @@ def array_at(store: str, path: str) -> zarr.Array[Any]:
     """
     if is_address(store):
         return remote_array(store, path)
-    return _array(Path(store, path), "r")
+    return _array(Path(store, path))[0]
 
 
 def read_region(store: str, path: str, index: Index) -> NDArray[Any]:
@@ -155,13 +155,18 @@ def read_region(store: str, path: str, index: Index) -> NDArray[Any]:
     """
     import numpy as np
 
-    array = array_at(store, path)
-    if not is_address(store):
-        refuse_damaged(Path(store, path), array, index)
+    if is_address(store):
+        array = remote_array(store, path)
+    else:
+        where = Path(store, path)
+        array, form = _array(where)
+        if form is not None:
+            return read_chunks(where, form, index)
+        refuse_damaged(where, array, index)
     try:
         return np.asarray(array[index])
     except Exception as failure:
-        where, error = f"{store}/{path}", failure
+        place, error = f"{store}/{path}", failure
         while isinstance(error, ExceptionGroup):
             # Of several reads at once, the first that failed tells enough.
             error = error.exceptions[0]
@@ -169,14 +174,16 @@ def read_region(store: str, path: str, index: Index) -> NDArray[Any]:
             raise error from None
         if is_address(store):
             # The client's own message may hold a signed address.
-            raise reading_failed_at(where, index, error) from None
+            raise reading_failed_at(place, index, error) from None
         if isinstance(error, OSError) and error.errno is not None:
-            raise reading_failed(where, error) from error
-        raise unreadable(where, index, short(error)) from error
+            raise reading_failed(place, error) from error
+        raise unreadable(place, index, short(error)) from error
 
 
 def write_chunk(store: str, path: str, index: Index, data: NDArray[Any]) -> str:
     """Write one whole chunk, or shard where there are any, and wait until the disk has it.
+
+    The array is one that :func:`create_array` made.
 
     Returns
     -------
@@ -184,17 +191,13 @@ def write_chunk(store: str, path: str, index: Index, data: NDArray[Any]) -> str:
     """
     where = Path(store, path)
     with naming_storage(store):
-        array = _array(where, "r+")
+        array, form = _array(where)
+        assert form is not None  # of what create_array makes, everything is known
         file = _chunk_file(where, array, index)
-        # What stands there already is not merged with, be it whole or damaged.
-        file.unlink(missing_ok=True)
-        array[index] = data
-        sync_file(file)
-        for folder in file.parents:
-            sync_folder(folder)
-            if folder == where:
-                break
-        return digest_of_file(file)
+        make_folder(file.parent)
+        # An axis that an integer picks is there in the file.
+        stored = data.reshape([1 if isinstance(i, int) else i.stop - i.start for i in index])
+        return write_pieces(file, packed(form, stored))
 
 
 def chunk_digest(store: str, path: str, index: Index) -> str:
@@ -222,7 +225,7 @@ def _chunk_file(where: Path, array: zarr.Array[Any], index: Index) -> Path:
     return where / key
 
 
-def _array(where: Path, mode: Any) -> zarr.Array[Any]:
+def _array(where: Path) -> tuple[zarr.Array[Any], ChunkFormat | None]:
     for name in ("zarr.json", ".zarray"):
         try:
             state = (where / name).stat()
@@ -230,7 +233,7 @@ def _array(where: Path, mode: Any) -> zarr.Array[Any]:
             continue
         # Its metadata file tells whether another process has replaced the array.
         stamp = (state.st_ino, state.st_size, state.st_mtime_ns)
-        return _open_array(where, name, stamp, mode)
+        return _open_array(where, name, stamp)
     raise FormatError(
         where,
         found="no Zarr array",
@@ -240,17 +243,18 @@ def _array(where: Path, mode: Any) -> zarr.Array[Any]:
 
 
 @lru_cache(maxsize=64)
-def _open_array(where: Path, name: str, _stamp: tuple[int, ...], mode: Any) -> zarr.Array[Any]:
+def _open_array(
+    where: Path, name: str, _stamp: tuple[int, ...]
+) -> tuple[zarr.Array[Any], ChunkFormat | None]:
     import zarr
 
     refuse_unsafe(where, _json(where / name))
     try:
-        # Chunks of zeros are written like all others: one that is missing was lost.
-        whole = zarr.config.set({"array.write_empty_chunks": True})
-        with warnings.catch_warnings(), whole:
+        with warnings.catch_warnings():
             # What zarr-python finds unusual about a foreign file, the user cannot change.
             warnings.simplefilter("ignore")
-            return zarr.open_array(where, mode=mode, zarr_format=3 if name == "zarr.json" else 2)
+            array = zarr.open_array(where, mode="r", zarr_format=3 if name == "zarr.json" else 2)
+        return array, chunk_format(array)
     except Exception as error:
         raise FormatError(
             where,

@@ -1,0 +1,1 @@
+"""scimage beside its peers: ``make bench``."""
