@@ -156,7 +156,7 @@ def test_more_memory_never_makes_smaller_blocks_of_one_worker_nor_fewer_workers(
 def test_chunks_of_single_planes_are_gathered_into_thick_blocks():
     block = block_in([Costly(BIG, (20, 20, 20))], (1, 1024, 1024), 1, 4 * 10**9)
 
-    assert block == (256, 256, 256)
+    assert block == (512, 512, 512)
 
 
 def test_all_workers_have_blocks_to_do():
@@ -171,7 +171,7 @@ def test_all_workers_have_blocks_to_do():
 
 
 def test_one_plane_is_not_divided_along_z():
-    assert block_in([Costly((1, 500, 500))], (1, 128, 128), 1, 10**9) == (1, 256, 256)
+    assert block_in([Costly((1, 500, 500))], (1, 128, 128), 1, 10**9) == (1, 512, 512)
 
 
 def test_the_message_of_an_impossible_budget_names_a_budget_that_is_enough():

@@ -169,7 +169,7 @@ def light(random):
 def run(pass_, block, random):
     """What all blocks come to, computed in any order and some of them twice."""
     grid = BlockGrid(pass_.inputs[0].shape, block)
-    blocks = pass_.blocks(grid)
+    blocks = list(pass_.blocks(grid))
     packed = {}
     order = [*random.permutation(len(blocks)), *random.integers(0, len(blocks), 2)]
     for i in order:

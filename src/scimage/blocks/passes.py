@@ -172,9 +172,9 @@ class Pass(ABC, Generic[Partial, Result]):
             b + 2 * h for b, h in zip(block, self.halo, strict=True)
         )
 
-    def blocks(self, grid: BlockGrid) -> list[Block]:
-        """What is computed, in canonical order: all blocks of the run, or a sample of its own."""
-        return list(grid)
+    def blocks(self, grid: BlockGrid) -> BlockGrid | list[Block]:
+        """What is computed, in canonical order: the blocks of the run, or a sample of its own."""
+        return grid
 
     @abstractmethod
     def compute(self, window: Window) -> tuple[NDArray[Any] | None, Partial]:

@@ -225,21 +225,29 @@ def _block_shape(
 
 
 def _stage(name: str, pass_: Pass[Any, Any], grid: BlockGrid) -> StagePlan:
-    read = math.prod(
-        sum(
-            min((i + 1) * b, n) + min(h, n - min((i + 1) * b, n)) - i * b + min(h, i * b)
-            for i in range(count)
-        )
-        for n, b, h, count in zip(grid.volume, grid.block, pass_.halo, grid.counts, strict=True)
-    )
+    blocks = pass_.blocks(grid)
+    if isinstance(blocks, BlockGrid):
+        read = _voxels_read(blocks, pass_.halo)
+    else:
+        regions = (b.with_halo(pass_.halo)[0] for b in blocks)
+        read = sum(math.prod(s.stop - s.start for s in region) for region in regions)
     core = math.prod(grid.volume)
-    # A pass that samples reads no more than its share.
-    read = int(read * sum(math.prod(b.shape) for b in pass_.blocks(grid)) / core)
     block = _clipped(grid.block, grid.volume)
     item = sum(np.dtype(i.dtype).itemsize for i in pass_.inputs)
     out = pass_.output
     written = 0 if out is None else core * np.dtype(out.dtype).itemsize
-    return StagePlan(name, read * item, written, _need([pass_], block), read / core - 1)
+    return StagePlan(name, read * item, written, _need([pass_], block), max(0.0, read / core - 1))
+
+
+def _voxels_read(grid: BlockGrid, halo: Shape) -> int:
+    """Voxels of all blocks with their halos, without looking at each of many."""
+    return math.prod(
+        sum(
+            min((i + 1) * b, n) + min(h, n - min((i + 1) * b, n)) - i * b + min(h, i * b)
+            for i in range(count)
+        )
+        for n, b, h, count in zip(grid.volume, grid.block, halo, grid.counts, strict=True)
+    )
 
 
 def seconds_for(plan: Plan, stages: Mapping[str, Pass[Any, Any]]) -> float:
@@ -251,7 +259,7 @@ def seconds_for(plan: Plan, stages: Mapping[str, Pass[Any, Any]]) -> float:
     grid = BlockGrid(plan.volume, plan.block)
     seconds = 0.0
     for name, pass_ in stages.items():
-        blocks = pass_.blocks(grid)
+        blocks = list(pass_.blocks(grid))
         block = blocks[len(blocks) // 2]
         window = Window(block, [i if _exists(i) else _Ones(i.shape) for i in pass_.inputs])
         try:

@@ -181,7 +181,7 @@ def run_pass(
     with naming_storage(partials):
         partials.mkdir(parents=True, exist_ok=True)
     known = workspace.finished(stage)
-    blocks = pass_.blocks(grid)
+    blocks = list(pass_.blocks(grid))
     tasks = (_Task(b, known.get(_name(b))) for b in blocks)
     names = [_name(b) for b in blocks]
     do = functools.partial(_do_block, pass_, str(partials), code_identity())

@@ -288,10 +288,10 @@ class DetectPass(Pass[tuple[NDArray[Any], ...], Candidates]):
         peaks = 5 * (_PLANES + 2) * math.prod(block[1:])
         return self.bytes_per_voxel * math.prod(shape) + peaks
 
-    def blocks(self, grid: BlockGrid) -> list[Block]:
+    def blocks(self, grid: BlockGrid) -> BlockGrid:
         # What a block needs beyond its core ends where its neighbour's chunks begin.
         lead = [h if h < b else 0 for h, b in zip(self.halo, grid.block, strict=True)]
-        return list(BlockGrid(grid.volume, grid.block, (lead[0], lead[1], lead[2])))
+        return BlockGrid(grid.volume, grid.block, (lead[0], lead[1], lead[2]))
 
     def compute(self, window: Window) -> tuple[None, tuple[NDArray[Any], ...]]:
         # A layer ends where what it reads beyond itself ends with a chunk, or with the volume.
