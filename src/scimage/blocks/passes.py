@@ -74,8 +74,20 @@ class Window:
     def read(self, i: int, halo: Shape = (0, 0, 0)) -> NDArray[Any]:
         """Core and halo of input `i`, as (z, y, x); beyond the volume its edge is repeated."""
         region, clipped = self.block.with_halo(halo)
-        data = self._read(i, region, 2 * halo[0])
-        return np.pad(data, clipped, mode="edge") if any(map(any, clipped)) else data
+        known = self._known(i, region)
+        z, y, x = region
+        rest = slice(z.start + len(known), z.stop)
+        data = known[:0]
+        if rest.start < rest.stop:
+            data = self._inputs[i].read((rest, y, x))
+            self.bytes_read += data.nbytes
+        if len(known) or any(map(any, clipped)):
+            data = _padded(known, data, clipped)
+        if self._ends is not None:
+            inside = _inner(data, clipped)
+            last = inside[max(0, len(inside) - 2 * halo[0]) :].copy()
+            self._ends[i] = (range(z.stop - len(last), z.stop), y, x), last
+        return data
 
     def layers(self, ends: Iterable[int]) -> Iterator[Window]:
         """The block in layers along z, each as the window's block in turn.
@@ -93,27 +105,13 @@ class Window:
             begin = end
         self.block, self._ends = whole, None
 
-    def _read(self, i: int, region: Region, overlap: int) -> NDArray[Any]:
-        """A region, of which what the layer before had is not read again."""
+    def _known(self, i: int, region: Region) -> NDArray[Any]:
+        """The first planes of a region, as far as the layer before had read them."""
+        held, end = (self._ends or {}).pop(i, (None, None))
         z, y, x = region
-        if self._ends is None:
-            return self._from_disk(i, region)
-        data = []
-        known, end = self._ends.pop(i, (None, None))
-        if known and end is not None and known[1:] == (y, x) and z.start in known[0]:
-            data.append(end[z.start - known[0].start :])
-            z = slice(min(known[0].stop, z.stop), z.stop)
-        if z.start < z.stop:
-            data.append(self._from_disk(i, (z, y, x)))
-        both = data[0] if len(data) == 1 else np.concatenate(data)
-        last = both[max(0, len(both) - overlap) :].copy()
-        self._ends[i] = (range(z.stop - len(last), z.stop), y, x), last
-        return both
-
-    def _from_disk(self, i: int, region: Region) -> NDArray[Any]:
-        data = self._inputs[i].read(region)
-        self.bytes_read += data.nbytes
-        return data
+        if held is None or end is None or held[1:] != (y, x) or z.start not in held[0]:
+            return np.empty((0, y.stop - y.start, x.stop - x.start), dtype=self._inputs[i].dtype)
+        return end[z.start - held[0].start :][: z.stop - z.start]
 
     def read_numbers(self, i: int, halo: Shape = (0, 0, 0)) -> NDArray[Any]:
         """The same as :meth:`read`, with 0 for what is no number."""
@@ -123,6 +121,26 @@ class Window:
             if not finite.all():
                 return np.where(finite, data, data.dtype.type(0))
         return data
+
+
+def _padded(
+    first: NDArray[Any], rest: NDArray[Any], width: tuple[tuple[int, int], ...]
+) -> NDArray[Any]:
+    """Two stacks of planes as one, with the edges repeated: ``np.pad`` with a single copy."""
+    n = len(first) + len(rest), *rest.shape[1:]
+    out = np.empty([a + m + b for m, (a, b) in zip(n, width, strict=True)], dtype=rest.dtype)
+    inside = _inner(out, width)
+    inside[: len(first)], inside[len(first) :] = first, rest
+    for axis, (low, high) in enumerate(width):
+        along = np.moveaxis(out, axis, 0)
+        along[:low] = along[low : low + 1]
+        along[len(along) - high :] = along[len(along) - high - 1 : len(along) - high]
+    return out
+
+
+def _inner(array: NDArray[Any], width: Sequence[tuple[int, int]]) -> NDArray[Any]:
+    """The array (z, y, x) without so many voxels at the low and at the high end of each axis."""
+    return array[tuple(slice(a, n - b) for (a, b), n in zip(width, array.shape, strict=True))]
 
 
 def crop(array: NDArray[Any], margin: Sequence[int]) -> NDArray[Any]:

@@ -36,7 +36,7 @@ __all__ = [
 # The background of a cell: a ring that begins 1 um outside it and is 3 um thick.
 _RING_UM = (1.0, 3.0)
 # Contrast is held of so many planes at a time.
-_PLANES = 16
+_PLANES = 32
 # What a maximum is compared with.
 _NEIGHBOURS = (1, 1, 1)
 # Bins of brightness are joined by 2 to the power of this: eight classes in an octave.
@@ -128,7 +128,7 @@ class NoisePass(Pass[tuple[PackedHistogram, ...], NoiseSample]):
                 data, np.array(bank.reach), bank.weights, bank.radii, bank.fine, bank.coarse,
                 bank.factor, contrast,
             )  # fmt: skip
-        return None, (*(Histogram.of(c).packed() for c in contrast), _differences(tile))
+        return None, (*(Histogram.of(c).packed() for c in contrast), _differences(tile[::2]))
 
     def merge(self, partials: Iterable[tuple[PackedHistogram, ...]]) -> NoiseSample:
         contrast = tuple(Histogram.sum_of([]) for _ in self.scales)
