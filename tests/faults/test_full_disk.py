@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import logging
 import os
+import shutil
+import sqlite3
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -16,8 +19,8 @@ import numpy as np
 import pytest
 
 from scimage import Execution, GraftParameters, LesionParameters, count_grafts, segment_lesion
-from scimage.errors import StorageError
-from scimage.image import Channel, NewImage, ResultStore, open_image, write_image
+from scimage.errors import StorageError, TargetExistsError
+from scimage.image import Channel, NewImage, ResultStore, leftovers, open_image, write_image
 from scimage.study import verify_store
 
 SHAPE, BLOCK = (24, 40, 44), (12, 20, 11)  # 16 blocks
@@ -70,22 +73,11 @@ def analyses(tmp_path_factory):
     }
 
 
-@pytest.fixture(scope="module")
-def whole(analyses, tmp_path_factory):
-    """What each comes to where there is room."""
-    folder, digests = tmp_path_factory.mktemp("whole"), {}
-    for name, analyse in analyses.items():
-        analyse(output=folder / f"{name}.zarr")
-        digests[name] = digest(folder / f"{name}.zarr")
-    return digests
-
-
-@pytest.fixture
-def disk(tmp_path):
+@contextlib.contextmanager
+def small_disk(folder):
     """A disk of its own, small enough to be filled."""
     if sys.platform != "linux" or os.geteuid() != 0:
         pytest.skip("only root can mount a small disk")
-    folder = tmp_path / "disk"
     folder.mkdir()
     command = ["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "tmpfs", str(folder)]
     mounted = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -95,6 +87,79 @@ def disk(tmp_path):
         yield folder
     finally:
         subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+@pytest.fixture
+def disk(tmp_path):
+    with small_disk(tmp_path / "disk") as folder:
+        yield folder
+
+
+def pages_used(folder):
+    state = os.statvfs(folder)
+    return (state.f_blocks - state.f_bfree) * state.f_frsize // PAGE
+
+
+@dataclass
+class Use:
+    """What a run that has room takes of the disk, in pages.
+
+    `held` after each number of blocks, `most` at any moment until then, and `peak` in the whole
+    run. The journal of the ledger, which lives for moments, is only in `journal`: at most so many.
+    """
+
+    held: list[int]
+    most: list[int]
+    peak: int = 0
+    journal: int = 0
+    digest: str = ""
+
+    def blocks_in(self, pages):
+        """So many are finished for sure where so many pages are free."""
+        return sum(m + self.journal <= pages for m in self.most[1:])
+
+
+def watched(analyse, folder):
+    """Run an analysis; its use of the disk."""
+    use, output = Use([], []), folder / "results.zarr"
+
+    def look():
+        use.peak = max(use.peak, pages_used(folder))
+
+    def finished(stage, done, total):
+        look()
+        if done or not use.held:
+            use.held.append(pages_used(folder))
+            use.most.append(use.peak)
+            # Its header, and a copy of each page of the ledger, each with a number and a sum.
+            (ledger,) = folder.glob(".*.partial/ledger.sqlite")
+            use.journal = 2 + -(-ledger.stat().st_size * 9 // 8 // PAGE)
+
+    def looking(function):
+        def call(*args, **kwargs):
+            look()
+            out = function(*args, **kwargs)
+            look()
+            return out
+
+        return call
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("fsync", "replace", "rename"):
+            patch.setattr(os, name, looking(getattr(os, name)))
+        analyse(output=output, report=finished)
+    use.digest = digest(output)
+    return use
+
+
+@pytest.fixture(scope="module")
+def whole(analyses, tmp_path_factory):
+    """What each analysis comes to, and takes, where there is room."""
+    uses = {}
+    for name, analyse in analyses.items():
+        with small_disk(tmp_path_factory.mktemp("whole") / "disk") as folder:
+            uses[name] = watched(analyse, folder)
+    return uses
 
 
 def fill(folder, free):
@@ -125,34 +190,82 @@ class Heard:
         self.done[stage] = done
 
 
-# Room for so many pages of 4 kB: for no block, for some sweeps, or for all but the results.
-@pytest.mark.parametrize(
-    ("analysis", "pages", "sweeps"),
-    [
-        ("grafts", 12, 1), ("grafts", 60, 1), ("grafts", 102, 1), ("grafts", 198, 2),
-        ("grafts", 208, 2), ("lesion", 40, 1), ("lesion", 120, 3), ("lesion", 200, 5),
-        ("lesion", 265, 7), ("lesion", 280, 7), ("lesion", 320, 9), ("lesion", 400, 10),
-    ],
-)  # fmt: skip
-def test_a_disk_that_becomes_full_stops_a_run_and_the_same_call_continues_when_there_is_room(
-    analyses, whole, disk, caplog, analysis, pages, sweeps
-):
+def fill_and_go_on(analyse, use, disk, caplog, pages):
+    """Run with so many pages free, then with room; how many blocks the disk took, and what came.
+
+    "nothing" is seen of the results on the full disk, or all that "exists".
+    """
     output, heard, filler = disk / "results.zarr", Heard(), fill(disk, pages * PAGE)
 
     with pytest.raises(StorageError, match=FULL):
-        analyses[analysis](output=output, report=heard)
+        analyse(output=output, report=heard)
 
-    assert len(heard.done) >= sweeps
+    finished = sum(heard.done.values())
     store = ResultStore(output)
-    assert store.label_names() == store.table_names() == ()
+    seen = (*store.label_names(), *store.table_names())
     filler.unlink()
     caplog.clear()
-    with caplog.at_level(logging.INFO, "scimage"):
-        analyses[analysis](output=output)
-    assert digest(output) == whole[analysis]
+    if seen:
+        # It became full when all was committed: there is nothing to continue.
+        assert digest(output) == use.digest
+        with pytest.raises(TargetExistsError):
+            analyse(output=output)
+        for leftover in leftovers(output):
+            leftover.remove()
+    else:
+        with caplog.at_level(logging.INFO, "scimage"):
+            analyse(output=output)
+        said = f"continuing a run that was stopped, after {finished} finished"
+        assert (said in caplog.text) == (finished > 0)
+        assert ("blocks are reused" in caplog.text) == (finished > 0)
+    assert digest(output) == use.digest
     assert all(check.right for check in verify_store(output))
-    assert [p.name for p in disk.iterdir() if p.name.endswith(".partial")] == []
-    if pages > 12:
-        finished = sum(heard.done.values())
-        assert f"continuing a run that was stopped, after {finished} finished" in caplog.text
-        assert "blocks are reused" in caplog.text
+    assert [p.name for p in disk.iterdir()] == ["results.zarr"]
+    return finished, "exists" if seen else "nothing"
+
+
+# Room for no block, for so many of ten parts of all blocks, or for all but the results.
+@pytest.mark.parametrize("tenths", range(11))
+@pytest.mark.parametrize("analysis", ["grafts", "lesion"])
+def test_a_disk_that_becomes_full_stops_a_run_and_the_same_call_continues_when_there_is_room(
+    analyses, whole, disk, caplog, analysis, tenths
+):
+    use = whole[analysis]
+    blocks = (len(use.held) - 1) * tenths // 10
+    pages = use.held[blocks]
+
+    finished, seen = fill_and_go_on(analyses[analysis], use, disk, caplog, pages)
+
+    assert seen == "nothing"
+    assert use.blocks_in(pages) <= finished <= blocks
+
+
+@pytest.mark.parametrize("analysis", ["grafts", "lesion"])
+def test_a_disk_that_becomes_full_while_results_are_written_shows_none_or_all(
+    analyses, whole, disk, caplog, analysis
+):
+    use = whole[analysis]
+    blocks = len(use.held) - 1
+    first = max(use.held[-1], use.most[-1]) + use.journal
+    assert first < use.peak - 1
+    came = []
+    for pages in range(first, use.peak):
+        finished, seen = fill_and_go_on(analyses[analysis], use, disk, caplog, pages)
+        assert finished == blocks
+        came.append(seen)
+        shutil.rmtree(disk / "results.zarr")
+
+    # From some budget on the run gets as far as to commit.
+    assert came == sorted(came, reverse=True)
+    assert came[0] == "nothing"
+
+
+@pytest.mark.xfail(
+    strict=True, raises=sqlite3.OperationalError, reason="the ledger, when it is made, lets it pass"
+)
+@pytest.mark.parametrize("analysis", ["grafts", "lesion"])
+@pytest.mark.parametrize("pages", [1, 2, 3, 4])
+def test_a_disk_that_is_full_from_the_start_says_so(analyses, whole, disk, caplog, analysis, pages):
+    finished, seen = fill_and_go_on(analyses[analysis], whole[analysis], disk, caplog, pages)
+
+    assert (finished, seen) == (0, "nothing")

@@ -1,8 +1,9 @@
 """A process that runs analyses in children of its own, and kills them at a chosen step.
 
 Reads a line of JSON for each run and answers with one: {"analysis", "image", "output", "kill_at"}
--> {"ended": "killed" | "done" | an error, "steps": n}. A step is the moment before or after each
-flush to the disk, rename and entry in the ledger.
+-> {"ended": "killed" | "done" | "exists" | an error, "steps": n, "finished": [n, ...]}. A step is
+the moment before or after each flush to the disk, rename and entry in the ledger. The steps after
+entries are "finished": with each, a block was. Of a killed run only "ended" and "steps" are told.
 """
 
 from __future__ import annotations
@@ -21,53 +22,61 @@ GRAFT = GraftParameters(nuclei="nuclei", autofluorescence="glow", diameter_um=(6
 LESION = LesionParameters(
     gfap="gfap", tissue="glow", gap_um=40, border_width_um=80, min_lesion_mm3=0.0001
 )
-SERIAL = Execution(workers=1, block=(16, 24, 24))
+# So many blocks that by far the most steps are between two of them.
+GRAFT_BLOCKS = Execution(workers=1, block=(8, 12, 11))
+LESION_BLOCKS = Execution(workers=1, block=(16, 24, 24))
 
 
 def analyse(analysis: str, image: str, output: str) -> None:
     if analysis == "grafts":
-        count_grafts(open_image(image), GRAFT, output=output, execution=SERIAL)
+        count_grafts(open_image(image), GRAFT, output=output, execution=GRAFT_BLOCKS)
     else:
-        segment_lesion(open_image(image), LESION, output=output, execution=SERIAL)
+        segment_lesion(open_image(image), LESION, output=output, execution=LESION_BLOCKS)
 
 
-def count_steps(kill_at: int) -> list[int]:
-    """Count every step from now on; at number `kill_at` this process dies."""
-    steps = [0]
+def count_steps(kill_at: int) -> tuple[list[int], list[int]]:
+    """Count every step from now on; at number `kill_at` this process dies.
+
+    The number of steps, and those after entries in the ledger.
+    """
+    steps, finished = [0], []
 
     def step() -> None:
         steps[0] += 1
         if steps[0] == kill_at:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    def watched(function):
+    def watched(function, entries=False):
         def call(*args, **kwargs):
             step()
             out = function(*args, **kwargs)
             step()
+            if entries:
+                finished.append(steps[0])
             return out
 
         return call
 
     for name in ("fsync", "replace", "rename"):
         setattr(os, name, watched(getattr(os, name)))
-    Workspace.finish = watched(Workspace.finish)
-    return steps
+    Workspace.finish = watched(Workspace.finish, entries=True)
+    return steps, finished
 
 
 def run_in_child(order: dict) -> dict:
     read, write = os.pipe()
     child = os.fork()
     if child == 0:
-        ended, steps = "done", [0]
+        ended, steps, finished = "done", [0], []
         try:
-            steps = count_steps(order["kill_at"])
+            steps, finished = count_steps(order["kill_at"])
             analyse(order["analysis"], order["image"], order["output"])
         except TargetExistsError:
             ended = "exists"
         except BaseException as error:
             ended = f"{type(error).__name__}: {error}"
-        os.write(write, json.dumps({"ended": ended, "steps": steps[0]}).encode())
+        told = {"ended": ended, "steps": steps[0], "finished": finished}
+        os.write(write, json.dumps(told).encode())
         os._exit(0)
     os.close(write)
     _, status = os.waitpid(child, 0)

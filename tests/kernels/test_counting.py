@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import struct
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from hypothesis.extra import numpy as hnp
 
 import oracles.histogram as histogram_oracle
 import oracles.profile as profile_oracle
-from scimage.kernels.histogram import BINS, bins_of, count
+from scimage.kernels.histogram import BINS, bins_of, count, count_by_plane
 from scimage.kernels.profile import count_by_section
 
 
@@ -116,3 +117,16 @@ def test_each_value_has_the_bin_of_its_bits(dtype):
 def test_what_is_not_finite_has_no_bin():
     values = np.array([1.0, np.nan, np.inf, -np.inf, 2.0], dtype=np.float32)
     assert bins_of(values).tolist() == [bin_by_bits(1.0), bin_by_bits(2.0)]
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+@pytest.mark.parametrize("shape", [(4, 5, 6), (1, 7, 3), (1, 1, 1), (0, 3, 3)])
+def test_bins_are_counted_plane_by_plane_inside_a_mask(axis, shape):
+    r = np.random.default_rng(3)
+    bins, mask = r.integers(40000, 40006, shape).astype(np.uint16), r.random(shape) < 0.7
+
+    planes, found, counts = count_by_plane(bins, mask, axis)
+
+    expected = Counter(zip(np.nonzero(mask)[axis].tolist(), bins[mask].tolist(), strict=True))
+    together = zip(planes.tolist(), found.tolist(), strict=True)
+    assert list(zip(together, counts.tolist(), strict=True)) == sorted(expected.items())

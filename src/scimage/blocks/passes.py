@@ -74,15 +74,15 @@ class Window:
     def read(self, i: int, halo: Shape = (0, 0, 0)) -> NDArray[Any]:
         """Core and halo of input `i`, as (z, y, x); beyond the volume its edge is repeated."""
         region, clipped = self.block.with_halo(halo)
-        known = self._known(i, region)
         z, y, x = region
-        rest = slice(z.start + len(known), z.stop)
-        data = known[:0]
-        if rest.start < rest.stop:
-            data = self._inputs[i].read((rest, y, x))
-            self.bytes_read += data.nbytes
-        if len(known) or any(map(any, clipped)):
-            data = _padded(known, data, clipped)
+        parts = self._known(i, region)
+        begin = z.start + sum(map(len, parts))
+        if begin < z.stop:
+            parts.append(self._inputs[i].read((slice(begin, z.stop), y, x)))
+            self.bytes_read += parts[-1].nbytes
+        data = parts[0]
+        if len(parts) > 1 or any(map(any, clipped)):
+            data = _padded(parts, clipped)
         if self._ends is not None:
             inside = _inner(data, clipped)
             last = inside[max(0, len(inside) - 2 * halo[0]) :].copy()
@@ -105,13 +105,13 @@ class Window:
             begin = end
         self.block, self._ends = whole, None
 
-    def _known(self, i: int, region: Region) -> NDArray[Any]:
+    def _known(self, i: int, region: Region) -> list[NDArray[Any]]:
         """The first planes of a region, as far as the layer before had read them."""
         held, end = (self._ends or {}).pop(i, (None, None))
         z, y, x = region
         if held is None or end is None or held[1:] != (y, x) or z.start not in held[0]:
-            return np.empty((0, y.stop - y.start, x.stop - x.start), dtype=self._inputs[i].dtype)
-        return end[z.start - held[0].start :][: z.stop - z.start]
+            return []
+        return [end[z.start - held[0].start :][: z.stop - z.start]]
 
     def read_numbers(self, i: int, halo: Shape = (0, 0, 0)) -> NDArray[Any]:
         """The same as :meth:`read`, with 0 for what is no number."""
@@ -123,14 +123,12 @@ class Window:
         return data
 
 
-def _padded(
-    first: NDArray[Any], rest: NDArray[Any], width: tuple[tuple[int, int], ...]
-) -> NDArray[Any]:
-    """Two stacks of planes as one, with the edges repeated: ``np.pad`` with a single copy."""
-    n = len(first) + len(rest), *rest.shape[1:]
-    out = np.empty([a + m + b for m, (a, b) in zip(n, width, strict=True)], dtype=rest.dtype)
-    inside = _inner(out, width)
-    inside[: len(first)], inside[len(first) :] = first, rest
+def _padded(parts: Sequence[NDArray[Any]], width: tuple[tuple[int, int], ...]) -> NDArray[Any]:
+    """Stacks of planes as one, with the edges repeated: ``np.pad`` with a single copy."""
+    n = sum(map(len, parts)), *parts[0].shape[1:]
+    shape = [a + m + b for m, (a, b) in zip(n, width, strict=True)]
+    out = np.empty(shape, dtype=parts[0].dtype)
+    np.concatenate(parts, out=_inner(out, width))
     for axis, (low, high) in enumerate(width):
         along = np.moveaxis(out, axis, 0)
         along[:low] = along[low : low + 1]

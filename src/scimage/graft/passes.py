@@ -128,7 +128,7 @@ class NoisePass(Pass[tuple[PackedHistogram, ...], NoiseSample]):
                 data, np.array(bank.reach), bank.weights, bank.radii, bank.fine, bank.coarse,
                 bank.factor, contrast,
             )  # fmt: skip
-        return None, (*(Histogram.of(c).packed() for c in contrast), _differences(tile[::2]))
+        return None, (*(Histogram.of(c).packed() for c in contrast), _differences(tile))
 
     def merge(self, partials: Iterable[tuple[PackedHistogram, ...]]) -> NoiseSample:
         contrast = tuple(Histogram.sum_of([]) for _ in self.scales)

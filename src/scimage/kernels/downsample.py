@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from scimage.kernels._jit import jit
 
-__all__ = ["bin_means", "block_mean", "block_mode", "block_sum", "rounded_mean"]
+__all__ = ["bin_means", "block_mode", "block_sum", "rounded_mean"]
 
 Shape = tuple[int, int, int]
 
@@ -31,19 +31,6 @@ def block_sum(array: NDArray[Any], factors: Shape) -> NDArray[Any]:
     """
     out: NDArray[Any] = np.zeros(_coarse(array.shape, factors), dtype=_exact(array.dtype))
     _sum_blocks(array, factors, _columns(array, factors), out)
-    return out
-
-
-def block_mean(array: NDArray[Any], factors: Shape) -> NDArray[Any]:
-    """Mean over blocks of `factors` voxels, of the type of `array`, without sums in between.
-
-    `array` is (z, y, x); all else is as in :func:`block_sum` and :func:`rounded_mean`.
-    """
-    if array.dtype.kind == "f":
-        nz, ny, nx = array.shape
-        return rounded_mean(block_sum(array, factors), (nz, ny, nx), factors, array.dtype)
-    out: NDArray[Any] = np.empty(_coarse(array.shape, factors), dtype=array.dtype)
-    _average_blocks(array, factors, _columns(array, factors), out)
     return out
 
 
@@ -127,16 +114,6 @@ def _sum_blocks(array, factors, columns, out):  # type: ignore[no-untyped-def]
         for y in range(out.shape[1]):
             _sum_rows(array, z, y, factors, columns)
             _sum_columns(columns, factors[2], out[z, y])
-
-
-@jit
-def _average_blocks(array, factors, columns, out):  # type: ignore[no-untyped-def]
-    sums = np.empty(out.shape[2], dtype=columns.dtype)
-    for z in range(out.shape[0]):
-        for y in range(out.shape[1]):
-            _sum_rows(array, z, y, factors, columns)
-            _sum_columns(columns, factors[2], sums)
-            _divide_row(sums, z, y, array.shape, factors, out[z, y])
 
 
 @jit

@@ -122,8 +122,8 @@ def count_by_plane(
     planes, bins, counts
         (n,) of int64: what was counted at least once, by plane and then by bin.
     """
-    low, high = int(bins.min(initial=BINS - 1)), int(bins.max(initial=0))
-    counts = np.zeros((bins.shape[axis], max(0, high - low) + 1), dtype=np.int64)
+    low, high = (int(bins.min()), int(bins.max())) if bins.size else (0, 0)
+    counts = np.zeros((bins.shape[axis], high - low + 1), dtype=np.int64)
     _count_by_plane(bins, mask, axis, low, counts)
     planes, found = np.nonzero(counts)
     return planes, found + low, counts[planes, found]
