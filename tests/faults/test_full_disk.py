@@ -8,7 +8,6 @@ import hashlib
 import logging
 import os
 import shutil
-import sqlite3
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -31,7 +30,7 @@ LESION = LesionParameters(
     gfap="gfap", tissue="glow", gap_um=40, border_width_um=80, min_lesion_mm3=0.0001
 )
 # Full with an error of the disk, or of the ledger on it.
-FULL = r"(no space left on the disk|ledger cannot be written \(.*full\)).*run .* again"
+FULL = r"(no space left on the disk|ledger cannot be (written|opened) \(.*full\)).*run .* again"
 
 
 @dataclass(frozen=True)
@@ -246,12 +245,11 @@ def test_a_disk_that_becomes_full_while_results_are_written_shows_none_or_all(
 ):
     use = whole[analysis]
     blocks = len(use.held) - 1
-    first = max(use.held[-1], use.most[-1]) + use.journal
-    assert first < use.peak - 1
+    assert use.blocks_in(use.peak - 2) == blocks
     came = []
-    for pages in range(first, use.peak):
+    for pages in range(use.held[-1], use.peak):
         finished, seen = fill_and_go_on(analyses[analysis], use, disk, caplog, pages)
-        assert finished == blocks
+        assert use.blocks_in(pages) <= finished <= blocks
         came.append(seen)
         shutil.rmtree(disk / "results.zarr")
 
@@ -260,9 +258,6 @@ def test_a_disk_that_becomes_full_while_results_are_written_shows_none_or_all(
     assert came[0] == "nothing"
 
 
-@pytest.mark.xfail(
-    strict=True, raises=sqlite3.OperationalError, reason="the ledger, when it is made, lets it pass"
-)
 @pytest.mark.parametrize("analysis", ["grafts", "lesion"])
 @pytest.mark.parametrize("pages", [1, 2, 3, 4])
 def test_a_disk_that_is_full_from_the_start_says_so(analyses, whole, disk, caplog, analysis, pages):

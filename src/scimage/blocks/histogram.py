@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -17,6 +18,7 @@ BINS = 65536
 PackedHistogram: TypeAlias = tuple[NDArray[np.uint16], NDArray[np.int64]]
 
 
+@cache
 def _lower_edges() -> NDArray[np.float64]:
     ordered = np.arange(BINS + 1, dtype=np.uint64) << np.uint64(16)
     ordered = np.minimum(ordered, np.uint64(0xFFFFFFFF)).astype(np.uint32)

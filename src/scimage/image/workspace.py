@@ -96,6 +96,13 @@ class Workspace:
             discard(self.folder)
         try:
             self._open()
+        except sqlite3.OperationalError as error:
+            # Full, locked or out of reach: what is in it may be whole.
+            raise StorageError(
+                self.folder, found=f"the ledger cannot be opened ({error})",
+                expected="a writable place with enough room, in no other program's use",
+                remedy="Free some space and run the same command again: it continues.",
+            ) from error  # fmt: skip
         except sqlite3.DatabaseError:
             _log.warning("%s: its ledger is damaged; starting anew", self.folder)
             discard(self.folder)

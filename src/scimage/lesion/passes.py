@@ -228,11 +228,13 @@ class PlaneLevelsPass(Pass[tuple[PackedHistogram, ...], tuple[dict[int, Histogra
 def _add_by_plane(
     planes: dict[int, Histogram], keys: NDArray[Any], counts: NDArray[np.int64]
 ) -> None:
-    for plane in np.unique(keys >> 16).tolist():
-        mine = keys >> 16 == plane
+    # Keys ascend, by plane and then by bin.
+    found, begin = np.unique(keys >> 16, return_index=True)
+    parts = zip(found.tolist(), np.split(keys, begin[1:]), np.split(counts, begin[1:]), strict=True)
+    for plane, mine, n in parts:
         if plane not in planes:
             planes[plane] = Histogram.sum_of([])
-        planes[plane].counts[keys[mine] & 0xFFFF] += counts[mine]
+        planes[plane].counts[mine & 0xFFFF] += n
 
 
 @dataclass(frozen=True, slots=True)
@@ -329,7 +331,8 @@ class AssignPass(Pass[None, None]):
     the outside. (Not so voxels without tissue: canal and fissure run through the border, and are
     not cavity.) And the surface lies where GFAP is half way between core and border, which is
     lower than half way between intact tissue and border: lesion voxels beside the border that
-    exceed `inner_threshold` go to the border.
+    exceed `inner_threshold` go to the border. The border ends `border_width_um` from what it
+    encloses.
     """
 
     gfap: Readable
@@ -355,31 +358,49 @@ class AssignPass(Pass[None, None]):
         return self.target
 
     @property
+    def _near(self) -> Shape:
+        """How far the corrections of the surface and the canal's width reach."""
+        return _reach(max(self.gap_um, self.edge_um, self.canal_um), self.spacing_um)
+
+    @property
     def halo(self) -> Shape:
-        lengths = (max(self.border_width_um, self.canal_um), max(self.gap_um, self.edge_um))
-        near, far = (_reach(r, self.spacing_um) for r in lengths)
-        return reach_sum(near, far)
+        return _reach(
+            max(self.border_width_um, self.gap_um, self.edge_um, self.canal_um), self.spacing_um
+        )
 
     @property
     def bytes_per_voxel(self) -> int:
-        return 28
+        return 20
 
     def compute(self, window: Window) -> tuple[NDArray[np.uint8], None]:
-        margin = self.halo
-        all_tissue = (window.read(1, margin) & ABOVE) > 0
-        tissue = crop(all_tissue, margin)
-        core = np.where(tissue, LabelValue.SPARED_TISSUE, LabelValue.BACKGROUND).astype(np.uint8)
-        regions = window.read(3, margin)
-        core[(crop(regions, margin) & HOLE > 0) & ~tissue] = LabelValue.CANAL_OR_FISSURE
-        if (regions & ENCLOSED).any():
-            lesion, border = (crop(m, margin) for m in self._lesion(window, regions, all_tissue))
-            core[border & tissue] = LabelValue.ASTROGLIAL_BORDER
-            core[lesion] = LabelValue.LESION_CORE
-            if self.cavity_known:
-                passage = crop(self._passage(regions, all_tissue), margin)
-                core[lesion & ~tissue] = LabelValue.CAVITY
-                core[lesion & ~tissue & passage] = LabelValue.CANAL_OR_FISSURE
+        from scimage.kernels import distance
+
+        near, margin = self._near, self.halo
+        every_region = window.read(3, margin)
+        regions = crop(every_region, np.subtract(margin, near).tolist())
+        enclosed = (every_region & ENCLOSED) > 0
+        if not enclosed.any():
+            tissue = (window.read(1) & ABOVE) > 0
+            return self._without_lesion(tissue, crop(regions, near)), None
+        all_tissue = (window.read(1, near) & ABOVE) > 0
+        tissue = crop(all_tissue, near)
+        core = self._without_lesion(tissue, crop(regions, near))
+        lesion, border, edge = self._lesion(window, regions, all_tissue)
+        beside = crop(distance.dilation(enclosed, self.spacing_um, self.border_width_um), margin)
+        core[((border & beside) | edge) & tissue] = LabelValue.ASTROGLIAL_BORDER
+        core[lesion] = LabelValue.LESION_CORE
+        if self.cavity_known and lesion.any():
+            passage = crop(self._passage(regions, all_tissue), near)
+            core[lesion & ~tissue] = LabelValue.CAVITY
+            core[lesion & ~tissue & passage] = LabelValue.CANAL_OR_FISSURE
         return core, None
+
+    def _without_lesion(
+        self, tissue: NDArray[np.bool_], regions: NDArray[np.uint8]
+    ) -> NDArray[np.uint8]:
+        core = np.where(tissue, LabelValue.SPARED_TISSUE, LabelValue.BACKGROUND).astype(np.uint8)
+        core[(regions & HOLE > 0) & ~tissue] = LabelValue.CANAL_OR_FISSURE
+        return core
 
     def _passage(self, regions: NDArray[np.uint8], tissue: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """Canal and fissure where they enter the lesion: open to a face of the image and narrow.
@@ -393,11 +414,12 @@ class AssignPass(Pass[None, None]):
 
     def _lesion(
         self, window: Window, regions: NDArray[np.uint8], tissue: NDArray[np.bool_]
-    ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-        """Lesion and border over core and margin."""
+    ) -> tuple[NDArray[np.bool_], ...]:
+        """Lesion, dense GFAP, and what of the lesion turned out to be border; over the core."""
         from scimage.kernels import distance
 
-        bits = window.read(2, self.halo)
+        near = self._near
+        bits = window.read(2, near)
         border, bridged = (bits & ABOVE) > 0, (bits & (ABOVE | CLOSED)) == CLOSED
         lesion, outside = (regions & ENCLOSED) > 0, (regions & EXTERIOR) > 0
         taken = bridged & tissue
@@ -405,14 +427,13 @@ class AssignPass(Pass[None, None]):
         inner = distance.distance_within(lesion[here], self.spacing_um, self.gap_um)
         outer = distance.distance_within(outside[here], self.spacing_um, self.gap_um)
         lesion[here] |= taken[here] & (inner < outer)
-        edge = distance.dilation(border, self.spacing_um, self.edge_um)
-        edge &= lesion
+        lesion = crop(lesion, near)
+        edge = crop(distance.dilation(border, self.spacing_um, self.edge_um), near) & lesion
         if edge.any():
-            levels = window.read(0, self.halo)
-            edge &= self.brightness.reaches(levels, self.inner_threshold, window.block, self.halo)
-        lesion &= ~edge
-        near = distance.dilation(lesion, self.spacing_um, self.border_width_um)
-        return lesion, (border & near) | edge
+            levels = window.read(0)
+            block = window.block
+            edge &= self.brightness.reaches(levels, self.inner_threshold, block, (0, 0, 0))
+        return lesion & ~edge, crop(border, near), edge
 
     def merge(self, partials: Iterable[None]) -> None:
         return None
