@@ -199,8 +199,11 @@ CONTESTS = (
         given=_given,
         check=_inside,
         contestants=(
-            Contestant(name="scimage, 2 workers", run=partial(_full_resolution, 2), cores=2),
-            Contestant(name="scimage, 1 worker", run=partial(_full_resolution, 1)),
+            Contestant(name="scimage, defaults (10 um), 2 workers", run=segment, cores=2),
+            Contestant(
+                name="scimage at 5 um, 2 workers", run=partial(_full_resolution, 2), cores=2
+            ),
+            Contestant(name="scimage at 5 um, 1 worker", run=partial(_full_resolution, 1)),
             reading_alone(2),
             _peer("scikit-image", "scikit-image", _skimage, crop=True),
             _peer("SimpleITK", "SimpleITK", _simpleitk, crop=True),

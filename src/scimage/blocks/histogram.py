@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
@@ -103,7 +104,8 @@ class Histogram:
             return float("nan")
         cumulative = np.cumsum(self.counts)
         wanted = q * self.total
-        i = int(np.searchsorted(cumulative, wanted, side="left"))
+        # A whole number, as a float would turn all of them into floats first.
+        i = int(np.searchsorted(cumulative, math.ceil(wanted), side="left"))
         while self.counts[i] == 0:
             i += 1
         edges = _lower_edges()
