@@ -47,8 +47,8 @@ def _scimage(task: SimpleNamespace) -> NDArray[Any]:
     return components.label_components(task.mask)[0]
 
 
-def _sweep(workers: int, task: SimpleNamespace) -> tuple[Any, Any, Any]:
-    """Label block by block with the engine, which writes local labels and merges their joints."""
+def _sweep(workers: int, task: SimpleNamespace, *, write: bool = True) -> tuple[Any, Any, Any]:
+    """Label block by block with the engine, and merge; local labels are written or not."""
     import scimage
     from scimage.blocks import BlockGrid, ComponentsPass
     from scimage.engine import Execution, open_executor, run_pass
@@ -57,7 +57,7 @@ def _sweep(workers: int, task: SimpleNamespace) -> tuple[Any, Any, Any]:
     mask = scimage.open_image(task.path).volume(0)
     grid = BlockGrid(mask.shape, tuple(min(b, n) for b, n in zip(_BLOCK, mask.shape, strict=True)))
     workspace = Workspace(scratch("labels"), {})
-    target = workspace.volume("labels", np.uint32, grid.volume, grid.block)
+    target = workspace.volume("labels", np.uint32, grid.volume, grid.block) if write else None
     with open_executor(Execution(workers=workers), workspace.folder) as executor:
         # The pass labels what lacks a bit: the image holds that bit outside the mask.
         merged = run_pass("label", ComponentsPass(mask, 1, target), grid, executor, workspace)
@@ -107,6 +107,15 @@ def _dask_image(task: SimpleNamespace) -> NDArray[Any]:
     labels, _ = label(dask.array.from_array(task.mask, chunks=(32, 128, 128)), _CROSS)
     with dask.config.set(scheduler="threads", num_workers=2):
         return labels.compute()
+
+
+def _cc3d_statistics(task: SimpleNamespace) -> Any:
+    """Read, label, measure."""
+    import cc3d
+
+    labels = cc3d.connected_components(open_zarr(task.path)[:] == 0, connectivity=6)
+    cc3d.statistics(labels)
+    return labels
 
 
 def _cc3d_on_disk(task: SimpleNamespace) -> Any:
@@ -177,11 +186,12 @@ def _same_sizes(task: SimpleNamespace, answer: Any) -> Check:
     return Check("equal sizes" if same else f"{found.size} parts for {expected.size}", same)
 
 
-def _sweeps(*workers: int) -> Iterator[Contestant]:
+def _sweeps(*workers: int, write: bool = True) -> Iterator[Contestant]:
     for n in workers:
         yield Contestant(
-            name=f"scimage from Zarr, {n} worker{'s' * (n > 1)}", run=partial(_sweep, n), cores=n
-        )
+            name=f"scimage from Zarr, {n} worker{'s' * (n > 1)}",
+            run=partial(_sweep, n, write=write), cores=n,
+        )  # fmt: skip
 
 
 def _peer(name: str, package: str, run: Callable[..., Any], **more: Any) -> Contestant:
@@ -206,6 +216,16 @@ CONTESTS = (
             ),
         )
         for kind in ("blobs", "30% noise")
+    ),
+    Contest(
+        name="labelling, statistics only",
+        given=_given_large,
+        check=_same_sizes,
+        contestants=(
+            *_sweeps(2, 1, write=False),
+            reading_alone(2),
+            _peer("cc3d", "connected-components-3d", _cc3d_statistics, cores=2),
+        ),
     ),
     Contest(
         name="labelling, labels written",

@@ -50,6 +50,8 @@ Result = TypeVar("Result")
 
 # The number of this option in glibc.
 _M_MMAP_THRESHOLD = -3
+# Arrays from this size on are given back: the layers of chunks, not what one chunk needs.
+_RETURNED_BYTES = 2**25
 # From so many blocks on, trying two of them to estimate the time costs little.
 _MANY_BLOCKS = 50
 # How often a block is tried, and how long a worker waits for a disk to come back.
@@ -147,12 +149,13 @@ def _peak_bytes() -> int:
 def _keep_memory_flat() -> None:
     """Let glibc give the memory of arrays back when they are freed.
 
-    It raises the size from which it does so with each array that is freed; what threads free
-    below that size stays with the process, in pieces, and memory grows with the volume.
+    Left alone it raises the size from which it does so with each array that is freed, and memory
+    grows with the volume. Smaller ones stay with the process and are used again: fresh memory
+    costs as much as a pass over it.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     if mallopt is not None:
-        mallopt(_M_MMAP_THRESHOLD, 2**18)
+        mallopt(_M_MMAP_THRESHOLD, _RETURNED_BYTES)
 
 
 def run_pass(
