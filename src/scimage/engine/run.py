@@ -51,7 +51,7 @@ Result = TypeVar("Result")
 # The number of this option in glibc.
 _M_MMAP_THRESHOLD = -3
 # Arrays from this size on are given back: the layers of chunks, not what one chunk needs.
-_RETURNED_BYTES = 2**25
+_RETURNED_BYTES = 2**24
 # From so many blocks on, trying two of them to estimate the time costs little.
 _MANY_BLOCKS = 50
 # How often a block is tried, and how long a worker waits for a disk to come back.
