@@ -190,9 +190,9 @@ def test_the_half_maximum_diameter_of_a_blob_is_its_own(kind, diameter, spacing)
 
 def test_diameters_in_noise_are_those_of_scipys_interpolation():
     r = np.random.default_rng(4)
-    image = blob("gaussian", 6.0, (1, 1, 1), (2, 15, 15), (5, 31, 31))
+    image = blob("gaussian", 6.0, (1, 1, 1), (2, 19, 19), (5, 39, 39))
     image += r.normal(0, 40, image.shape).astype(np.float32)
-    points = np.array([[2, 15, 15], [1, 14, 16], [3, 15, 13]])
+    points = np.array([[2, 19, 19], [1, 18, 20], [3, 19, 17]])
     offsets = np.array([[0.5, 0.1, -0.3], [-0.5, 0.5, 0.0], [0.2, -0.5, 0.5]])
     arguments = points, offsets, np.array([6.0, 4.0, 8.0]), (2.0, 0.9, 0.8)
     light = smooth.gaussian_weights(0.6), smooth.gaussian_weights(0.3)
