@@ -131,7 +131,7 @@ def test_clean_lists_and_removes_what_stopped_runs_left_and_nothing_else(
 def test_a_run_that_memory_held_to_fewer_workers_continues_with_its_blocks(
     scimage_command, cord: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    command = ("grafts", cord, "--nuclei", "human_nuclei", "--workers", 2, "--memory", "530MB")
+    command = ("grafts", cord, "--nuclei", "human_nuclei", "--workers", 2, "--memory", "570MB")
     publish = NewResults.publish
 
     def stop(*_: object) -> None:
