@@ -150,7 +150,8 @@ def _plot(rows: Sequence[Row], target: Path) -> bool:
                 f"{row.peak_mb:.0f} MB", (place, row.speed), xytext=(0, 7),
                 textcoords="offset points", ha="center", fontsize=7,
             )  # fmt: skip
-        axis.set_xticks(places, [r.contestant.replace(" ", "\n", 1) for r in ours], fontsize=8)
+        names = [r.contestant.replace(" x ", "\nx ").replace(" p", "\np") for r in ours]
+        axis.set_xticks(places, names, fontsize=8)
         axis.set_xlabel(case)
         axis.margins(x=0.15)
         axis.spines[["top", "right"]].set_visible(False)
