@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scimage.kernels._jit import jit
-from scimage.kernels.components import label_components
+from scimage.kernels.components import label_components, reached_faces
 
 __all__ = [
     "closing",
@@ -439,10 +439,6 @@ def fill_holes(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     if mask.size == 0:
         return mask.copy()
     labels, n = label_components(~mask)
-    filled = np.ones(n + 1, dtype=np.bool_)
-    for axis in range(3):
-        for face in (0, -1):
-            filled[np.take(labels, face, axis=axis)] = False
     # Label 0 is the mask itself.
-    filled[0] = True
+    filled: NDArray[np.bool_] = np.append(True, ~reached_faces(labels, n).any(axis=1))
     return filled[labels]
